@@ -1,0 +1,66 @@
+"""gancore: a plugin-based GAN trainer that tells you where the gradient died.
+
+Names for plugin authors and script writers, resolved on first use: importing gancore must not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gancore.assemble import load as load
+    from gancore.component import Component as Component
+    from gancore.component import component as component
+    from gancore.component import ge as ge
+    from gancore.component import gt as gt
+    from gancore.component import le as le
+    from gancore.component import lt as lt
+    from gancore.component import max_len as max_len
+    from gancore.component import min_len as min_len
+    from gancore.component import option as option
+    from gancore.component import required as required
+    from gancore.component import state as state
+    from gancore.contracts import Companion as Companion
+    from gancore.contracts import Context as Context
+    from gancore.contracts import DataSpec as DataSpec
+    from gancore.contracts import Ending as Ending
+    from gancore.contracts import On as On
+    from gancore.contracts import Phase as Phase
+    from gancore.contracts import Role as Role
+    from gancore.contracts import Run as Run
+    from gancore.errors import ComponentError as ComponentError
+    from gancore.errors import DataError as DataError
+    from gancore.errors import ExperimentError as ExperimentError
+    from gancore.errors import GancoreError as GancoreError
+    from gancore.errors import RunFailed as RunFailed
+    from gancore.errors import RunFolderError as RunFolderError
+    from gancore.errors import UserError as UserError
+    from gancore.hookspecs import hookimpl as hookimpl
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "assemble": ["load"],
+    "component": [
+        "Component", "component", "ge", "gt", "le", "lt", "max_len", "min_len", "option", "required", "state",
+    ],
+    "contracts": ["Companion", "Context", "DataSpec", "Ending", "On", "Phase", "Role", "Run"],
+    "errors": [
+        "ComponentError", "DataError", "ExperimentError", "GancoreError", "RunFailed", "RunFolderError", "UserError",
+    ],
+    "hookspecs": ["hookimpl"],
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'gancore' has no attribute {name!r}")
+    value = getattr(import_module(f"gancore.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,3 @@
+from gancore.cli import main
+
+main()

@@ -1,0 +1,299 @@
+"""The contracts with plugins: one Protocol per kind, and the small records that cross it.
+
+Nothing here needs to be inherited from: a component fulfils a contract by having its attributes and methods. Where a kind has
+several *moments* (regularizers, callbacks) a component has the methods of those it wants, and no others.
+
+Shapes: N is the batch size, `(C, H, W)` an image, `(F,)` a vector. A score is D's raw output, a logit, never a probability.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import attrs
+from attrs import frozen
+
+from gancore.component import Kind
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import Parameter
+    from torch.optim import Optimizer as TorchOptimizer
+    from torch.optim.lr_scheduler import LRScheduler
+    from torch.utils.data import Dataset as TorchDataset
+
+Role = Literal["discriminator", "generator"]
+On = Literal["discriminator", "generator", "both"]
+
+# ---------------------------------------------------------------------------------------------------------------- records
+
+
+@frozen
+class DataSpec:
+    """What a real sample looks like once it reaches D.
+
+    Attributes:
+        shape: `(C, H, W)` of an image or `(F,)` of a vector, without the batch.
+        classes: number of labels, numbered from 0; 0 means that the data have none.
+        range: lowest and highest value, e.g. `(-1.0, 1.0)` for images; None where there is no bound.
+    """
+
+    shape: tuple[int, ...]
+    classes: int = 0
+    range: tuple[float, float] | None = (-1.0, 1.0)
+
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 3
+
+
+@frozen
+class Companion:
+    """Another component that a component brings along, selected by name as if the user had written its table.
+
+    A table of the same kind and name in the experiment takes its place.
+    """
+
+    kind: Kind
+    name: str
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@frozen(eq=False)
+class Context:
+    """What every step-time moment is handed.
+
+    Attributes:
+        rng: the component's own random stream, on the device of the networks. Draw from no other.
+        step: steps finished, a 0-d float32 tensor on the device (a Python number would freeze in a captured graph).
+        steps: steps of the whole run.
+    """
+
+    rng: "torch.Generator"
+    step: "Tensor"
+    steps: int
+
+
+@frozen(eq=False)
+class Phase:
+    """One phase (an update of D or of G), as a penalty sees it.
+
+    `real` and `fake` are what D was shown (after augmentation). In D's phase `fake` has no history; in G's phase it has, and
+    `real` and `real_score` are None unless the loss asks for reals there. Labels are None for unlabelled data.
+
+    Attributes:
+        role: whose update this is.
+        z: `(N, latent_dim)`, the latents `fake` was made from.
+        real, fake: `(N, *shape)`.
+        real_labels, fake_labels: `(N,)` int64.
+        real_score, fake_score: `(N,)`.
+    """
+
+    role: Role
+    generator: "nn.Module"
+    discriminator: "nn.Module"
+    z: "Tensor"
+    fake: "Tensor"
+    fake_score: "Tensor"
+    fake_labels: "Tensor | None" = None
+    real: "Tensor | None" = None
+    real_score: "Tensor | None" = None
+    real_labels: "Tensor | None" = None
+
+
+# ------------------------------------------------------------------------------------------------ model, loss, optimizer
+
+
+class Model(Protocol):
+    """A generator and a discriminator that belong together; either can be used without the other.
+
+    Networks: `G(z, y=None) -> (N, *data.shape)`, images in [-1, 1]; `D(x, y=None) -> score (N,)`. Both accept labels and
+    ignore them unless the model is conditional. Raise `gancore.ComponentError` for data the model cannot make.
+
+    Optional declarations, as attributes, options or properties:
+        mixes_samples: bool = False. D's score of one sample depends on the others (batch norm, minibatch statistics), so
+            that penalties per sample are wrong on it.
+        conditional: bool = False. The networks use their labels.
+    """
+
+    @property
+    def latent_dim(self) -> int: ...
+    def generator(self, data: DataSpec) -> "nn.Module": ...
+    def discriminator(self, data: DataSpec) -> "nn.Module": ...
+
+
+class Loss(Protocol):
+    """What D and G minimise, on scores of shape (N,). Losses only return scalars; backward and step are the engine's.
+
+    Declarations:
+        needs_real: whether the generator's side uses real scores (relativistic losses); otherwise it is handed None.
+        boundary: `"zero"` if D's decision boundary is at score 0, `"none"` if scores have no absolute meaning (critics).
+    """
+
+    needs_real: ClassVar[bool]
+    boundary: ClassVar[Literal["zero", "none"]]
+
+    def discriminator(self, real: "Tensor", fake: "Tensor") -> "Tensor": ...
+    def generator(self, real: "Tensor | None", fake: "Tensor") -> "Tensor": ...
+
+
+class Optimizer(Protocol):
+    """Builds a torch optimizer and its learning-rate schedule.
+
+    `build`: `lazy` is c = k/(k+1) where the network has a penalty that runs every k steps, else 1: multiply the learning rate
+    by c and raise decay rates (betas, momentum) to the power of c (StyleGAN2, Karras et al. 2020, appendix B).
+
+    `schedule`: the engine steps it once per step (not per phase) of `steps`.
+    """
+
+    def build(self, parameters: "Iterable[Parameter]", lazy: float) -> "TorchOptimizer": ...
+    def schedule(self, optimizer: "TorchOptimizer", steps: int) -> "LRScheduler": ...
+
+
+# ----------------------------------------------------------------------------------------------------------- regularizers
+#
+# A regularizer has an option `on` (a subset of On) that names the network or networks it is for. The engine makes one
+# instance per network, so state needs no bookkeeping by role. Order is that of the file.
+
+
+@runtime_checkable
+class NetworkBuilt(Protocol):
+    """Changes a network after it was built and before its optimizer is (spectral norm). Returns the network to use."""
+
+    def network_built(self, network: "nn.Module") -> "nn.Module": ...
+
+
+@runtime_checkable
+class DiscriminatorInputs(Protocol):
+    """Changes what D is shown, reals and fakes in both phases alike (augmentation, instance noise). Differentiable."""
+
+    def discriminator_inputs(self, x: "Tensor", context: Context) -> "Tensor": ...
+
+
+@runtime_checkable
+class Penalty(Protocol):
+    """A scalar term added to the loss of the network's phase, in float32, with second derivatives where it needs them.
+
+    `every`: an option. The engine calls the penalty on every k-th phase of its network only and multiplies it by k.
+    """
+
+    @property
+    def every(self) -> int: ...
+    def penalty(self, phase: Phase, context: Context) -> "Tensor": ...
+
+
+@runtime_checkable
+class GradientsReady(Protocol):
+    """Changes gradients in place after the whole backward and before the optimizer (clipping).
+
+    `parameters` are those with a gradient. Returns numbers for the log as 0-d tensors on the device; may be empty.
+    """
+
+    def gradients_ready(self, parameters: "Sequence[Parameter]", context: Context) -> "Mapping[str, Tensor]": ...
+
+
+@runtime_checkable
+class ParametersUpdated(Protocol):
+    """Changes parameters in place after the optimizer (weight clipping). Runs without gradient tracking."""
+
+    def parameters_updated(self, parameters: "Sequence[Parameter]", context: Context) -> None: ...
+
+
+# -------------------------------------------------------------------------------------------------------- data and metrics
+
+
+class Dataset(Protocol):
+    """Real samples.
+
+    `spec` is cheap: `gancore check` calls it on machines that may not have the data. `load` returns a map-style torch data
+    set of `(value,)` or `(value, label)`. A `torch.utils.data.TensorDataset` is kept resident on the device where it fits;
+    anything else is streamed by DataLoader workers. Images are uint8 tensors `(C, H, W)`, mapped to [-1, 1] by the engine on
+    the device (x / 127.5 - 1); vectors are float32. Labels are int64. An index yields the same bytes every time.
+
+    Raise `gancore.DataError` for data that is missing or unreadable, saying what to do.
+    """
+
+    def spec(self) -> DataSpec: ...
+    def load(self) -> "TorchDataset[Any]": ...
+
+
+class Metric(Protocol):
+    """From reals and fakes to numbers, between steps.
+
+    Options: `every`, the steps between two evaluations; `samples`, how many fakes (and at most as many reals) it is given.
+    `real` and `fake` are float32 `(n, *shape)` on the device, in the data's range.
+    """
+
+    @property
+    def every(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
+    def evaluate(self, real: "Tensor", fake: "Tensor") -> Mapping[str, float]: ...
+
+
+# -------------------------------------------------------------------------------------------------------------- callbacks
+
+
+class Run(Protocol):
+    """A run, as a callback sees it."""
+
+    name: str
+    step: int
+    steps: int
+    batch_size: int
+    device: "torch.device"
+    generator: "nn.Module"
+    discriminator: "nn.Module"
+    data: DataSpec
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]: ...
+    def latents(self, n: int, seed: int) -> "tuple[Tensor, Tensor | None]": ...
+    def sample(self, z: "Tensor", y: "Tensor | None" = None) -> "Tensor": ...
+    def save(self) -> Path: ...
+
+
+@runtime_checkable
+class TrainStarted(Protocol):
+    """Called once, before the first step (`run.step` is above 0 when a run is resumed)."""
+
+    def train_started(self, run: Run) -> None: ...
+
+
+@runtime_checkable
+class Logged(Protocol):
+    """Called every `[log] every` steps with the means of that interval. The numbers were fetched once for all callbacks."""
+
+    def logged(self, run: Run, numbers: Mapping[str, float]) -> None: ...
+
+
+@runtime_checkable
+class Stepped(Protocol):
+    """Called whenever `run.step` is a multiple of the callback's option `every`."""
+
+    @property
+    def every(self) -> int: ...
+    def stepped(self, run: Run) -> None: ...
+
+
+Ending = Literal["finished", "interrupted", "failed"]
+
+
+@runtime_checkable
+class TrainEnded(Protocol):
+    """Called once at the end, whatever the end was."""
+
+    def train_ended(self, run: Run, ending: Ending) -> None: ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Anything whose state belongs into a checkpoint. A state is a tree of tensors, numbers, strings, lists and dicts."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...

@@ -1,0 +1,81 @@
+"""Every hook: what a plugin can bring to gancore.
+
+A plugin is a module (or any object) named by an entry point in the group `gancore`. It implements the hooks it wants with
+`@gancore.hookimpl`; each returns the components it offers of one kind. Installed is not active: a component runs only in an
+experiment that names it, and its module is imported only then.
+"""
+
+from collections.abc import Iterable
+
+import pluggy
+
+from gancore.component import Component
+
+PROJECT = "gancore"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def gancore_models() -> Iterable[Component]:
+    """Offer models: pairs of generator and discriminator. Selected by `[model]`, `[generator]`, `[discriminator]`.
+
+    Contract: `gancore.contracts.Model`.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def gancore_losses() -> Iterable[Component]:
+    """Offer losses: what G and D minimise, as functions of scores. Selected by `[loss]`.
+
+    Contract: `gancore.contracts.Loss`.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def gancore_optimizers() -> Iterable[Component]:
+    """Offer optimizers with their learning-rate schedules. Selected by `[optimizer]` or per network.
+
+    Contract: `gancore.contracts.Optimizer`.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def gancore_regularizers() -> Iterable[Component]:
+    """Offer regularizers: penalties, clipping, normalization, augmentation. Selected by `[[regularizer]]`.
+
+    Contract: any of the moments in `gancore.contracts`: `NetworkBuilt`, `DiscriminatorInputs`, `Penalty`, `GradientsReady`,
+    `ParametersUpdated`.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def gancore_datasets() -> Iterable[Component]:
+    """Offer data sets of real samples. Selected by `[data]`.
+
+    Contract: `gancore.contracts.Dataset`.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def gancore_metrics() -> Iterable[Component]:
+    """Offer metrics: from reals and fakes to numbers. Selected by `[[metric]]`.
+
+    Contract: `gancore.contracts.Metric`.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def gancore_callbacks() -> Iterable[Component]:
+    """Offer callbacks: observers between steps. Selected by `[[callback]]`.
+
+    Contract: any of the moments in `gancore.contracts`: `TrainStarted`, `Logged`, `Stepped`, `TrainEnded`.
+    """
+    raise NotImplementedError

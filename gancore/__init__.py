@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gancore.assemble import load as load
-    from gancore.component import Component as Component
-    from gancore.component import component as component
-    from gancore.component import ge as ge
-    from gancore.component import gt as gt
-    from gancore.component import le as le
-    from gancore.component import lt as lt
-    from gancore.component import max_len as max_len
-    from gancore.component import min_len as min_len
-    from gancore.component import option as option
-    from gancore.component import required as required
-    from gancore.component import state as state
+    from gancore.components import Component as Component
+    from gancore.components import component as component
+    from gancore.components import ge as ge
+    from gancore.components import gt as gt
+    from gancore.components import le as le
+    from gancore.components import lt as lt
+    from gancore.components import max_len as max_len
+    from gancore.components import min_len as min_len
+    from gancore.components import option as option
+    from gancore.components import required as required
+    from gancore.components import state as state
     from gancore.contracts import Companion as Companion
     from gancore.contracts import Context as Context
     from gancore.contracts import DataSpec as DataSpec
@@ -40,7 +40,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "assemble": ["load"],
-    "component": [
+    "components": [
         "Component", "component", "ge", "gt", "le", "lt", "max_len", "min_len", "option", "required", "state",
     ],
     "contracts": ["Companion", "Context", "DataSpec", "Ending", "On", "Phase", "Role", "Run"],

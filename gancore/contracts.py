@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import attrs
 from attrs import frozen
 
-from gancore.component import Kind
+from gancore.components import Kind
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from gancore.component import Component
+from gancore.components import Component
 
 PROJECT = "gancore"
 

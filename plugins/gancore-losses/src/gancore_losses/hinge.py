@@ -1,4 +1,4 @@
-"""The hinge loss (Lim & Ye 2017, arXiv:1705.02894, equations 9 and 10)."""
+"""The hinge loss (Lim & Ye 2017, arXiv:1705.02894)."""
 
 from typing import ClassVar, Literal
 
@@ -10,7 +10,9 @@ from gancore import component
 
 @component
 class Hinge:
-    """The hinge loss (Lim & Ye 2017, arXiv:1705.02894, equations 9 and 10).
+    """The hinge loss (Lim & Ye 2017, arXiv:1705.02894).
+
+    As Miyato et al. 2018, arXiv:1802.05957, write it in equations 16 and 17:
 
         D minimises  E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))
         G minimises  -E D(G(z))

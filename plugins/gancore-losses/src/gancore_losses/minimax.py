@@ -17,8 +17,8 @@ class Minimax:
         D minimises  E s(-D(x)) + E s(D(G(z)))
         G minimises  -E s(D(G(z)))
 
-    that is log(1 - sigmoid(D)) without computing a sigmoid. G's gradient vanishes where D rejects fakes with confidence;
-    `nonsaturating` is the remedy of the same paper.
+    G's term is E log(1 - sigmoid(D(G(z)))) without computing a sigmoid. G's gradient vanishes where D
+    rejects fakes with confidence; `nonsaturating` is the remedy of the same paper.
     """
 
     needs_real: ClassVar[bool] = False

@@ -17,7 +17,7 @@ class Nonsaturating:
         D minimises  E s(-D(x)) + E s(D(G(z)))
         G minimises  E s(-D(G(z)))
 
-    that is -log sigmoid(D), written on logits: no epsilon, no overflow.
+    G's term is -E log sigmoid(D(G(z))), written on logits: no epsilon, no overflow.
     """
 
     needs_real: ClassVar[bool] = False

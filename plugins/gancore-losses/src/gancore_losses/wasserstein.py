@@ -14,8 +14,8 @@ class Wasserstein:
         D minimises  E D(G(z)) - E D(x)
         G minimises  -E D(G(z))
 
-    Meaningful only while D is kept Lipschitz: by `weight-clipping` (the paper: c = 0.01, RMSprop at 5e-5, n_critic 5), by the
-    `wgan-gp` penalty or by `spectral-norm`.
+    Meaningful only while D is kept Lipschitz: by `weight-clipping` (the paper: c = 0.01, RMSprop at 5e-5,
+    n_critic 5), by the `wgan-gp` penalty or by `spectral-norm`.
     """
 
     needs_real: ClassVar[bool] = False

@@ -6,10 +6,11 @@ from gancore_losses.wasserstein import Wasserstein
 
 @component
 class WganGp(Wasserstein):
-    """The Wasserstein loss that brings its gradient penalty along (Gulrajani et al. 2017, arXiv:1704.00028, equation 3).
+    """The Wasserstein loss with its gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028, equation 3).
 
-    The same as `[loss] name = "wasserstein"` with `[[regularizer]] name = "wgan-gp"`; write that table as well to set what is
-    no option here. The paper trains with Adam at 1e-4, betas (0, 0.9), and n_critic = 5.
+    The same as `[loss] name = "wasserstein"` with `[[regularizer]] name = "wgan-gp"`; write that table as
+    well to set what is no option here: it takes the companion's place, weight included. The paper trains
+    with Adam at 1e-4, betas (0, 0.9), and n_critic = 5.
     """
 
     weight: float = option(10.0, "Weight of the gradient penalty, dimensionless.", ge(0))

@@ -11,12 +11,13 @@ from gancore_penalties.slope import norm, slope
 
 @component
 class Dragan:
-    """The DRAGAN penalty (Kodali et al. 2017, arXiv:1705.07215, equation 4).
+    """The DRAGAN penalty (Kodali et al. 2017, arXiv:1705.07215).
 
         w E (||grad D(x + d)|| - 1)^2,   d = c std(x) u,  u ~ U(0, 1) per element
 
-    Variants differ. This is the authors' code: the noise is one-sided and uniform, with one standard deviation over the whole
-    batch, and the penalised point is x + d itself, not a point between x and x + d.
+    Variants differ. The paper writes normal noise; its authors' code draws this one: one-sided and uniform,
+    scaled by one (population) standard deviation over the whole batch. Their code then penalises a random
+    point between x and x + d; here it is x + d itself, as in the paper's formula.
     """
 
     on: Literal["discriminator"] = option("discriminator", "The network it is for.")
@@ -28,5 +29,5 @@ class Dragan:
         assert phase.real is not None, "D's phase always has reals"
         x = phase.real.detach()
         u = torch.rand(x.shape, generator=context.rng, device=x.device, dtype=x.dtype)
-        around = x + self.spread * x.std() * u
+        around = x + self.spread * x.std(correction=0) * u
         return self.weight * (norm(slope(phase.discriminator, around, phase.real_labels)) - 1).square().mean()

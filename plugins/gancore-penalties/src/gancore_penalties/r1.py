@@ -14,12 +14,14 @@ class R1:
 
         gamma / 2  E ||grad D(x)||^2   at reals x
 
-    On raw scores; summed over pixels, averaged over the batch, with the paper's 1/2. `every = 16` is StyleGAN2's lazy
-    regularization (Karras et al. 2020, arXiv:1912.04958, section 3.1).
+    On raw scores; summed over pixels, averaged over the batch, with the paper's 1/2. `every = 16` is
+    StyleGAN2's lazy regularization (Karras et al. 2020, arXiv:1912.04958, section 3.1).
     """
 
     on: Literal["discriminator"] = option("discriminator", "The network it is for.")
-    gamma: float = option(10.0, "gamma: weight; StyleGAN2's rule of thumb is 0.0002 * resolution^2 / batch.", ge(0))
+    gamma: float = option(
+        10.0, "gamma: weight; StyleGAN2-ADA's code uses 0.0002 * resolution^2 / batch.", ge(0)
+    )
     every: int = option(1, "Run on every k-th phase only, times k (lazy regularization).", ge(1))
 
     def penalty(self, phase: Phase, context: Context) -> Tensor:

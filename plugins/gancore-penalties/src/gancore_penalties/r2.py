@@ -14,7 +14,7 @@ class R2:
 
         gamma / 2  E ||grad D(G(z))||^2   at fakes
 
-    `r1` on the other side; together they make RpGAN converge (Huang et al. 2024, arXiv:2501.05441).
+    `r1` on the other side; R3GAN uses both (Huang et al. 2024, arXiv:2501.05441).
     """
 
     on: Literal["discriminator"] = option("discriminator", "The network it is for.")

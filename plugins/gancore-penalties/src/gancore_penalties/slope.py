@@ -1,4 +1,4 @@
-"""D's slope: the gradient of its score with respect to its input, the quantity all of these penalties are about."""
+"""D's slope: the gradient of its score with respect to its input, which all of these penalties are about."""
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ def slope(discriminator: nn.Module, x: Tensor, y: Tensor | None) -> Tensor:
         y: labels `(N,)` or None.
 
     Returns:
-        `(N, D)`, flattened over everything but the batch. The gradient of the sum of scores holds the per-sample gradients
-        only if D does not mix samples.
+        `(N, F)`, flattened over everything but the batch. The gradient of the sum of scores
+        holds the per-sample gradients only if D does not mix samples.
     """
     x = x.detach().requires_grad_()
     score = discriminator(x, y)
@@ -22,5 +22,5 @@ def slope(discriminator: nn.Module, x: Tensor, y: Tensor | None) -> Tensor:
 
 
 def norm(gradient: Tensor) -> Tensor:
-    """Euclidean norm `(N,)` of `(N, D)`. The 1e-12 keeps the square root's own slope finite where a gradient is zero."""
+    """Euclidean norm `(N,)` of `(N, F)`. The 1e-12 keeps the root's slope finite where a gradient is zero."""
     return (gradient.square().sum(1) + 1e-12).sqrt()

@@ -15,8 +15,8 @@ class WganGp:
 
         w E (||grad D(e x + (1 - e) G(z))|| - 1)^2,   e ~ U(0, 1), one per sample
 
-    The points between a real and a fake are held fixed. Conditional discriminators are given the real's label. Use no batch
-    norm in D: the penalty is per sample.
+    The points between a real and a fake are held fixed. Conditional discriminators are given the real's
+    label. Use no batch norm in D: the penalty is per sample.
     """
 
     on: Literal["discriminator"] = option("discriminator", "The network it is for.")
@@ -26,7 +26,8 @@ class WganGp:
     def penalty(self, phase: Phase, context: Context) -> Tensor:
         real, fake = phase.real, phase.fake
         assert real is not None, "D's phase always has reals"
-        e = torch.rand(len(real), *[1] * (real.dim() - 1), generator=context.rng, device=real.device, dtype=real.dtype)
+        one_each = (len(real), *[1] * (real.dim() - 1))
+        e = torch.rand(one_each, generator=context.rng, device=real.device, dtype=real.dtype)
         between = e * real.detach() + (1 - e) * fake.detach()
         steepness = norm(slope(phase.discriminator, between, phase.real_labels))
         return self.weight * (steepness - 1).square().mean()

@@ -1,0 +1,44 @@
+"""The experiment of a run folder."""
+
+import os
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from gancore.errors import RunFolderError
+from gancore.experiment import Experiment, read
+from gancore.registry import Registry
+
+
+def experiment_of(run: Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read a run folder's experiment.toml, saying which plugins have another version than when it was trained.
+
+    Raises:
+        RunFolderError: `run` is no run folder.
+    """
+    file = run / "experiment.toml"
+    if not file.is_file():
+        raise RunFolderError("is no run folder (it has no experiment.toml)", run)
+    experiment = read(file, Registry.discover(), overrides)
+    for distribution, recorded in experiment.plugins.items():
+        try:
+            installed = version(distribution)
+        except PackageNotFoundError:
+            installed = "none"
+        if installed != recorded:
+            click.echo(f"note: {distribution} is {installed}; the run was trained with {recorded}", err=True)
+    return experiment
+
+
+def writable(path: Path) -> Path:
+    """A file to write: its folder exists and lets us.
+
+    Raises:
+        RunFolderError: not so.
+    """
+    parent = path.absolute().parent
+    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise RunFolderError("cannot be written" + ("; it is a folder" if path.is_dir() else ""), path)
+    return path

@@ -1,0 +1,39 @@
+"""`gancore resume`."""
+
+from pathlib import Path
+
+import click
+
+from gancore.cli.train import SET
+
+# What may change without making the resumed run a different one.
+CHANGEABLE = ("train.steps", "train.epochs", "train.device", "train.workers", "log", "checkpoint", "callback", "metric")
+
+
+@click.command(epilog="Example: gancore resume runs/digits-1 --set train.steps=20000")
+@click.argument("run", type=click.Path(path_type=Path))
+@SET
+def resume(run: Path, overrides: tuple[str, ...]) -> int:
+    """Go on with the run in folder RUN from its newest checkpoint, exactly as if it had never stopped.
+
+    --set may change how long the run is, where it runs and what is recorded; anything else would be another experiment.
+    """
+    from gancore import checkpoint
+    from gancore.assemble import assemble
+    from gancore.cli.folder import experiment_of
+    from gancore.cli.training import train_to_end
+    from gancore.errors import UserError
+
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in CHANGEABLE):
+            raise UserError(f"--set {override}: a resumed run can change {', '.join(CHANGEABLE)}; for anything else, train anew")
+    experiment = experiment_of(run, overrides)
+    state, folder, damaged = checkpoint.load_latest(run)
+    for problem in damaged:
+        click.echo(f"passed over: {problem}", err=True)
+    assembled = assemble(experiment, make_folder=lambda: run)
+    assembled.load_state_dict(state)
+    if assembled.step >= assembled.steps:
+        raise UserError(f"{run} has finished its {assembled.steps} steps ({folder.name}); --set train.steps=N trains on")
+    return train_to_end(assembled)

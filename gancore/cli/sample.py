@@ -1,0 +1,67 @@
+"""`gancore sample`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: gancore sample runs/digits-1 -n 64 --seed 3 -o digits.png")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True, help="How many samples.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the latents.")
+@click.option("--class", "label", type=click.IntRange(0), help="Only this class (conditional generators).")
+@click.option("--interpolate", is_flag=True, help="Rows of 8 that go from one latent to another, along the sphere.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The picture. [default: RUN/samples/seed-SEED.png]")
+def sample(run: Path, count: int, seed: int, label: int | None, interpolate: bool, out: Path | None) -> None:
+    """Make a picture of samples from the newest checkpoint in folder RUN, with the averaged (EMA) generator."""
+    import torch
+    from torchvision.io import write_png
+
+    from gancore import checkpoint
+    from gancore.assemble import Objects, blueprint_of
+    from gancore.cli.folder import experiment_of, writable
+    from gancore.errors import UserError
+    from gancore.observe.grid import picture
+
+    experiment = experiment_of(run)
+    assert experiment.data is not None
+    spec = experiment.data.create().spec()
+    blueprint = blueprint_of(experiment, spec, Objects())
+    conditional = spec.classes > 0 and getattr(blueprint.models["generator"], "conditional", False)
+    if label is not None and not conditional:
+        raise UserError(f"--class: {blueprint.where['generator']} is not conditional; train with [model] conditional = true")
+    if label is not None and label >= spec.classes:
+        raise UserError(f"--class {label}: the data have the classes 0 to {spec.classes - 1}")
+    state, folder, damaged = checkpoint.load_latest(run)
+    for problem in damaged:
+        click.echo(f"passed over: {problem}", err=True)
+    generator = blueprint.build("generator").network
+    generator.load_state_dict(state["ema"])
+    generator.eval()
+    rng = torch.Generator().manual_seed(seed)
+    z = torch.randn(count, blueprint.latent_dim, generator=rng)
+    y = torch.arange(count) % spec.classes if spec.classes else None
+    if label is not None:
+        y = torch.full((count,), label)
+    if interpolate:
+        z = _walk(z, 8)
+        y = None if y is None else y.repeat_interleave(8)[: len(z)]
+    with torch.no_grad():
+        fakes = generator(z, y)
+    file = writable(out) if out else run / "samples" / f"seed-{seed}.png"
+    file.parent.mkdir(exist_ok=True)
+    write_png(picture(fakes, spec), str(file))
+    click.echo(f"{len(fakes)} samples of {folder.name}: {file}")
+
+
+def _walk(z, steps):  # type: ignore[no-untyped-def]
+    """Rows of `steps` latents from each z to the next, along the sphere (White 2016, arXiv:1609.04468, section 2.1)."""
+    import torch
+
+    rows = max(1, len(z) // steps)
+    start, end = z[:rows], z.roll(-1, 0)[:rows]
+    cos = torch.nn.functional.cosine_similarity(start, end).clamp(-1, 1)[:, None, None]
+    angle = cos.arccos().clamp(min=1e-6)
+    t = torch.linspace(0, 1, steps)[None, :, None]
+    mixed = ((1 - t) * angle).sin() / angle.sin() * start[:, None] + (t * angle).sin() / angle.sin() * end[:, None]
+    return mixed.flatten(0, 1)

@@ -1,0 +1,29 @@
+"""`gancore train`."""
+
+from pathlib import Path
+
+import click
+
+SET = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the file, e.g. --set train.steps=100."
+)
+
+
+@click.command(epilog="Example: gancore train examples/digits.toml --set train.steps=200 --out runs/try")
+@click.argument("file", type=click.Path(path_type=Path))
+@SET
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; must be empty. [default: runs/NAME-N]")
+def train(file: Path, overrides: tuple[str, ...], out: Path | None) -> int:
+    """Train the experiment in FILE.
+
+    Ctrl-C (or SIGTERM) finishes the step, writes a checkpoint and says how to resume; a second Ctrl-C ends at once.
+    """
+    from functools import partial
+
+    from gancore.assemble import assemble, make_folder
+    from gancore.cli.training import train_to_end
+    from gancore.experiment import read
+    from gancore.registry import Registry
+
+    experiment = read(file, Registry.discover(), overrides)
+    return train_to_end(assemble(experiment, make_folder=partial(make_folder, experiment, out)))

@@ -1,0 +1,32 @@
+"""What `train` and `resume` share: signals around a run, and the last words."""
+
+import signal
+from types import FrameType
+
+import click
+
+from gancore.training.run import Run
+
+INTERRUPTED = 130
+
+
+def train_to_end(run: Run) -> int:
+    """Train, and return the exit code. The first SIGINT or SIGTERM ends cleanly, the second at once."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        run.stop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, before[name])
+        click.echo(f"{signal.Signals(number).name}: finishing this step; once more ends at once", err=True)
+
+    before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        ending = run.train()
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    if ending == "interrupted":
+        click.echo(f"to go on: gancore resume {run.folder}", err=True)
+        return INTERRUPTED
+    click.echo(run.folder)
+    return 0

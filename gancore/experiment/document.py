@@ -1,0 +1,99 @@
+"""An experiment file as plain tables that know where they stand."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path as FilePath
+from typing import Any
+
+from attrs import frozen
+
+from gancore.errors import ExperimentError, Problem
+from gancore.experiment import override
+from gancore.experiment.locate import Places, locate
+from gancore.experiment.path import Path, show
+
+# Experiment files are a page long. The bound keeps a file given by mistake (a data set, say) from filling the memory.
+MAX_BYTES = 1 << 20
+
+
+@frozen
+class Document:
+    """The tables of a file, `--set` applied.
+
+    Attributes:
+        source: the file, as messages name it.
+        overridden: for each path that `--set` changed, how the user wrote it.
+    """
+
+    source: str
+    tables: dict[str, Any]
+    places: Places
+    overridden: dict[Path, str]
+
+    def problem(self, path: Path, message: str, *, at_key: bool = False) -> Problem:
+        """A problem with the value at `path`, or with the key itself."""
+        for i in range(len(path), 0, -1):
+            if path[:i] in self.overridden:
+                return Problem(0, 0, show(path), message, self.overridden[path[:i]])
+        place = self.places.of_key(path) if at_key else self.places.of_value(path)
+        return Problem(place.line, place.column, show(path), message, self.source)
+
+
+def load(file: FilePath, overrides: Iterable[str] = ()) -> Document:
+    """Read a file.
+
+    Raises:
+        ExperimentError: it cannot be read, is no UTF-8 or no TOML, or an override does not fit.
+    """
+    return parse(_text(file), str(file), overrides)
+
+
+def parse(text: str, source: str, overrides: Iterable[str] = ()) -> Document:
+    """As `load`, from text."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError([_syntax_problem(text, source, str(error))]) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ExperimentError([Problem(1, 1, "", f"cannot be read: {what}", source)]) from error
+    places = locate(text)
+    overridden: dict[Path, str] = {}
+    for item in overrides:
+        path, value = override.parse(item)
+        override.apply(tables, path, value, f"--set {item}")
+        overridden[path] = f"--set {item}"
+    return Document(source, tables, places, overridden)
+
+
+def _text(file: FilePath) -> str:
+    def fail(message: str, line: int = 0, column: int = 0) -> ExperimentError:
+        return ExperimentError([Problem(line, column, "", message, str(file))])
+
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except IsADirectoryError as error:
+        raise fail("is a directory; expected an experiment file") from error
+    except FileNotFoundError as error:
+        raise fail("does not exist; `gancore init` writes one") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise fail(f"cannot be read: {error}") from error
+    if len(data) > MAX_BYTES:
+        raise fail(f"is larger than {MAX_BYTES >> 20} MiB; expected an experiment file")
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        column = len(before.rpartition(b"\n")[2].decode("utf-8")) + 1
+        byte = f"0x{data[error.start]:02x}"
+        raise fail(f"is not UTF-8 (byte {byte})", before.count(b"\n") + 1, column) from error
+
+
+def _syntax_problem(text: str, source: str, message: str) -> Problem:
+    """tomllib puts the place into its message, as words."""
+    what = re.sub(r" \(at .*\)$", "", message)
+    if found := re.search(r"at line (\d+), column (\d+)", message):
+        return Problem(int(found[1]), int(found[2]), "", f"no valid TOML: {what}", source)
+    return Problem(text.count("\n") + 1, len(text.rpartition("\n")[2]) + 1, "", f"no valid TOML: {what}", source)

@@ -1,0 +1,49 @@
+"""`--set train.steps=100`: change one value of a document before it is structured."""
+
+import tomllib
+from typing import Any
+
+from gancore.errors import ExperimentError, Problem
+from gancore.experiment.path import Path
+
+
+def parse(override: str) -> tuple[Path, Any]:
+    """Split `a.b=v` into a path and a value. The value is read as TOML, and as a plain string where it is no TOML.
+
+    Raises:
+        ExperimentError: there is no `=`, or an empty key.
+    """
+    key, equals, text = override.partition("=")
+    parts = [part.strip().strip("\"'") for part in key.split(".")]
+    if not equals or not all(parts):
+        raise ExperimentError([Problem(0, 0, "", "expected KEY=VALUE, such as train.steps=100", f"--set {override}")])
+    path: Path = tuple(int(part) if part.isdecimal() else part for part in parts)
+    try:
+        return path, tomllib.loads(f"v = {text.strip()}")["v"]
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
+        return path, text.strip()
+
+
+def apply(tables: dict[str, Any], path: Path, value: Any, source: str) -> None:
+    """Set `value` at `path`, making tables on the way.
+
+    Raises:
+        ExperimentError: the path leads through something that is no table, or past the end of an array.
+    """
+    at: Any = tables
+    for i, part in enumerate(path):
+        last = i == len(path) - 1
+        if isinstance(at, list) and isinstance(part, int) and part < len(at):
+            if last:
+                at[part] = value
+            else:
+                at = at[part]
+        elif isinstance(at, dict):
+            key = str(part)
+            if last:
+                at[key] = value
+            else:
+                at = at.setdefault(key, {})
+        else:
+            length = f"an array of {len(at)}" if isinstance(at, list) else "no table"
+            raise ExperimentError([Problem(0, 0, ".".join(map(str, path[:i])) or "", f"is {length}", source)])

@@ -1,0 +1,114 @@
+"""What is installed -> a JSON Schema (draft-04) of experiment files: completion and checks in an editor.
+
+Draft-04 because that is what TOML language servers (Taplo, Tombi) understand.
+"""
+
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import attrs
+
+from gancore.components import Kind, options_of
+from gancore.errors import ComponentError
+from gancore.experiment.read import TABLES
+from gancore.experiment.tables import Log, Train
+from gancore.registry import Registry
+
+_SLOTS: dict[str, Kind] = {
+    "data": "dataset", "model": "model", "generator": "model", "discriminator": "model", "loss": "loss",
+    "checkpoint": "callback",
+}  # fmt: skip
+_ARRAYS: tuple[Kind, ...] = ("regularizer", "metric", "callback")
+
+
+def schema(registry: Registry) -> dict[str, Any]:
+    """The schema. Components whose module cannot be imported are left out."""
+    tables: dict[str, Any] = {
+        "name": {"type": "string", "description": "Names the run folder; by default the file's name."},
+        "plugins": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Versions of plugins."},
+        "train": {**_table(Train), "description": Train.__doc__},
+        "log": {**_table(Log), "description": Log.__doc__},
+        "optimizer": _optimizer(registry),
+    }
+    tables |= {table: _choice(registry, kind, required=table != "checkpoint") for table, kind in _SLOTS.items()}
+    tables |= {kind: {"type": "array", "items": _choice(registry, kind)} for kind in _ARRAYS}
+    return {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "title": "gancore experiment",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["train", "data", "loss", "optimizer"],
+        "properties": {table: tables[table] for table in TABLES},
+    }
+
+
+def type_name(kind: Any) -> str:
+    """An option's type in TOML's words."""
+    if get_origin(kind) is Literal:
+        return " | ".join(f'"{choice}"' if isinstance(choice, str) else repr(choice) for choice in get_args(kind))
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(type_name(member) for member in get_args(kind) if member is not NoneType)
+    if get_origin(kind) in (tuple, list):
+        return f"array of {type_name(get_args(kind)[0])}"
+    return {int: "integer", float: "number", str: "string", bool: "boolean"}.get(kind, "table")
+
+
+def _choice(registry: Registry, kind: Kind, *, required: bool = True) -> dict[str, Any]:
+    """One of the components of a kind, with its own options."""
+    branches = []
+    for offer in registry.of_kind(kind):
+        try:
+            table = _table(offer.load())
+        except ComponentError:
+            continue
+        table["properties"] = {"name": {"enum": [offer.name, offer.qualified_name], "description": offer.component.summary}, **table["properties"]}
+        table["required"] = ["name", *table.get("required", [])]
+        branches.append({"title": offer.name, "description": offer.component.summary, **table})
+    if not required:
+        branches.append({"title": "default", "type": "object", "not": {"required": ["name"]}})
+    return {"anyOf": branches} if branches else {"type": "object"}
+
+
+def _optimizer(registry: Registry) -> dict[str, Any]:
+    """`[optimizer]` may hold two further tables, which may leave out what the outer one says."""
+    whole = _choice(registry, "optimizer")
+    branches = []
+    for branch in whole.get("anyOf", []):
+        free = {**branch, "required": [], "properties": dict(branch["properties"])}
+        roles = {role: {"anyOf": [{k: v for k, v in b.items() if k != "required"} for b in whole["anyOf"]]} for role in ("generator", "discriminator")}
+        free["properties"] |= roles
+        branches.append({key: value for key, value in free.items() if key != "required"})
+    return {"anyOf": branches} if branches else whole
+
+
+def _table(cls: type) -> dict[str, Any]:
+    fields = options_of(cls)
+    table: dict[str, Any] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {field.name: _property(field) for field in fields},
+    }
+    if required := [field.name for field in fields if field.default is attrs.NOTHING]:
+        table["required"] = required
+    return table
+
+
+def _property(field: "attrs.Attribute[Any]") -> dict[str, Any]:
+    found = {**_type(field.type), "description": field.metadata.get("doc", "")}
+    if field.default is not attrs.NOTHING and field.default is not None and not isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]
+        found["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
+    return found
+
+
+def _type(kind: Any) -> dict[str, Any]:
+    if get_origin(kind) is Literal:
+        return {"enum": list(get_args(kind))}
+    if get_origin(kind) in (Union, UnionType):
+        members = [_type(member) for member in get_args(kind) if member is not NoneType]
+        return members[0] if len(members) == 1 else {"anyOf": members}
+    if get_origin(kind) in (tuple, list):
+        return {"type": "array", "items": _type(get_args(kind)[0])}
+    if get_origin(kind) is dict or kind is dict:
+        return {"type": "object"}
+    names = {int: "integer", float: "number", str: "string", bool: "boolean"}
+    return {"type": names[kind]} if kind in names else {}

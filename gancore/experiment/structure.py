@@ -1,0 +1,161 @@
+"""One table -> the options of a component class: strictly, and all mistakes at once.
+
+cattrs finds the hook for a type; the hooks coerce nothing: `"3"`, `true` and `3.7` are no integers. The one freedom is TOML's
+own way of writing a float without a point: `weight = 10`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import attrs
+from cattrs import Converter
+
+from gancore.components import options_of
+from gancore.experiment.path import Path
+
+
+class OptionError(ValueError):
+    """What is wrong with a value, and where inside it (`path` is relative to the value)."""
+
+    def __init__(self, message: str, path: Path = ()) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+Complaint = tuple[Path, str, bool]  # relative path, message, whether it is about the key itself
+
+
+def structure(cls: type, table: Mapping[str, Any]) -> tuple[dict[str, Any], list[Complaint]]:
+    """Read the options of `cls` from a table, without its `name`.
+
+    Returns:
+        the options given, structured, and the complaints; complete only if there are none.
+    """
+    fields = {field.name: field for field in options_of(cls)}
+    options: dict[str, Any] = {}
+    complaints: list[Complaint] = []
+    for key, raw in table.items():
+        if key not in fields:
+            complaints.append(((key,), f"unknown option{did_you_mean(key, fields)}", True))
+            continue
+        field = fields[key]
+        try:
+            value = _converter.structure(raw, field.type)
+            if field.validator is not None:
+                field.validator(None, field, value)
+            options[key] = value
+        except OptionError as error:
+            complaints.append(((key, *error.path), str(error), False))
+        except (ValueError, TypeError) as error:  # a validator's; attrs puts the message first among several arguments
+            message = str(error.args[0] if error.args else error)
+            complaints.append(((key,), message.removeprefix(f"'{key}' "), False))
+    for name, field in fields.items():
+        if field.default is attrs.NOTHING and name not in table:
+            complaints.append(((), f"missing option {name!r}: {field.metadata.get('doc', '')}".rstrip(": "), True))
+    return options, complaints
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean "steps"?`, or what there is to choose from."""
+    known = list(known)
+    if close := get_close_matches(word, known, n=1):
+        return f'; did you mean "{close[0]}"?'
+    return f"; known: {', '.join(known)}" if known else "; there are no options here"
+
+
+def _say(value: Any) -> str:
+    kinds = {bool: "a boolean", int: "an integer", float: "a float", str: "a string", list: "an array", dict: "a table"}
+    if isinstance(value, list | dict):
+        return kinds[type(value)]
+    text = repr(value) if not isinstance(value, bool) else str(value).lower()
+    return f"{kinds.get(type(value), 'a date or time')} ({text if len(text) <= 40 else text[:37] + '...'})"
+
+
+def _bool(value: Any, _: Any) -> bool:
+    if not isinstance(value, bool):
+        raise OptionError(f"expected true or false, got {_say(value)}")
+    return value
+
+
+def _int(value: Any, _: Any) -> int:
+    if type(value) is not int:
+        raise OptionError(f"expected an integer, got {_say(value)}")
+    if not -(2**63) <= value < 2**63:
+        raise OptionError("does not fit into 64 bits")
+    return value
+
+
+def _float(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise OptionError(f"expected a number, got {_say(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise OptionError(f"expected a finite number, got {value if type(value) is float else 'a huge one'}")
+    return number
+
+
+def _str(value: Any, _: Any) -> str:
+    if not isinstance(value, str):
+        raise OptionError(f"expected a string, got {_say(value)}")
+    return value
+
+
+def _literal(value: Any, kind: Any) -> Any:
+    choices = get_args(kind)
+    if any(value == choice and type(value) is type(choice) for choice in choices):
+        return value
+    strings = [choice for choice in choices if isinstance(choice, str)]
+    close = get_close_matches(value, strings, n=1) if isinstance(value, str) else []
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    shown = ", ".join(f'"{choice}"' if isinstance(choice, str) else repr(choice) for choice in choices)
+    raise OptionError(f"expected one of {shown}; got {_say(value)}{hint}")
+
+
+def _tuple(value: Any, kind: Any) -> Any:
+    if not isinstance(value, list):
+        raise OptionError(f"expected an array, got {_say(value)}")
+    (element, *_) = get_args(kind) or (Any,)
+    items = []
+    for i, item in enumerate(value):
+        try:
+            items.append(_converter.structure(item, element))
+        except OptionError as error:
+            raise OptionError(str(error), (i, *error.path)) from error
+    return tuple(items)
+
+
+def _union(value: Any, kind: Any) -> Any:
+    members = [member for member in get_args(kind) if member is not NoneType]
+    messages = []
+    for member in members:
+        try:
+            return _converter.structure(value, member)
+        except OptionError as error:
+            messages.append(error)
+    if len(messages) == 1:
+        raise messages[0]
+    raise OptionError(" or ".join(str(message).partition(", got")[0] for message in messages) + f", got {_say(value)}")
+
+
+def _table(value: Any, kind: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise OptionError(f"expected a table, got {_say(value)}")
+    element = (get_args(kind) or (str, Any))[1]
+    return {key: _converter.structure(item, element) for key, item in value.items()}
+
+
+_converter = Converter()
+_converter.register_structure_hook(bool, _bool)
+_converter.register_structure_hook(int, _int)
+_converter.register_structure_hook(float, _float)
+_converter.register_structure_hook(str, _str)
+_converter.register_structure_hook_func(lambda kind: get_origin(kind) is Literal, _literal)
+_converter.register_structure_hook_func(lambda kind: get_origin(kind) is tuple, _tuple)
+_converter.register_structure_hook_func(lambda kind: get_origin(kind) is dict, _table)
+_converter.register_structure_hook_func(lambda kind: get_origin(kind) in (Union, UnionType), _union)

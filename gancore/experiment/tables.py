@@ -1,0 +1,107 @@
+"""The record that an experiment file is read into: the engine's own tables, and which components were selected."""
+
+from typing import Any, Literal
+
+import attrs
+from attrs import frozen
+
+from gancore.components import Kind, component, ge, gt, le, option
+from gancore.experiment.path import Path
+from gancore.registry import Offer
+
+# `[checkpoint]` and an experiment without `[[callback]]` select these, as if the user had written them.
+DEFAULT_CHECKPOINT = "checkpoint"
+DEFAULT_CALLBACKS = ("progress", "tensorboard", "stats", "samples")
+
+
+@component
+class Train:
+    """How long and how to train."""
+
+    steps: int | None = option(None, "Steps: one G update each, with its n_critic D updates.", attrs.validators.optional(ge(1)))
+    epochs: float | None = option(None, "Instead of steps: passes of D over the data.", attrs.validators.optional(gt(0)))
+    batch_size: int = option(64, "Reals (and fakes) per phase.", ge(1))
+    n_critic: int = option(1, "D updates per G update.", ge(1))
+    seed: int = option(0, "Every random stream of the run derives from it.", ge(0))
+    device: str = option("auto", "auto, cpu, cuda or cuda:N. auto takes a GPU where there is one.")
+    precision: Literal["fp32", "tf32", "bf16"] = option(
+        "fp32", "fp32; tf32 (GPU: faster matrix products); bf16 (autocast; penalties and losses stay in float32)."
+    )
+    ema: float = option(10_000.0, "Half-life of the averaged generator, in images; 0 turns it off.", ge(0))
+    ema_ramp: float = option(0.05, "Early on the half-life is at most this share of the images seen.", gt(0), le(1))
+    workers: int = option(2, "DataLoader processes, for data that are streamed.", ge(0))
+
+
+@component
+class Log:
+    """When to look."""
+
+    every: int = option(50, "Steps between two looks at the numbers; each waits for the device once.", ge(1))
+
+
+@frozen(eq=False)
+class Selection:
+    """A component that the experiment selects.
+
+    Attributes:
+        path: its table, e.g. `("regularizer", 0)`.
+        options: those given, structured; what is absent has its default.
+        brought_by: the table of the component whose companion this is.
+    """
+
+    path: Path
+    offer: Offer
+    cls: type
+    options: dict[str, Any]
+    brought_by: Path | None = None
+
+    @property
+    def kind(self) -> Kind:
+        return self.offer.kind
+
+    @property
+    def name(self) -> str:
+        return self.offer.name
+
+    def create(self) -> Any:
+        """A fresh instance, with fresh state."""
+        return self.cls(**self.options)
+
+
+@frozen(eq=False)
+class Experiment:
+    """An experiment file, read. Whatever may be handed in as an object instead of by name may be None.
+
+    Attributes:
+        name: names the run folder; the file's name unless the file says otherwise.
+        source: the file.
+        plugins: versions of distributions that a finished run recorded, or that the author asks for.
+    """
+
+    name: str
+    source: str
+    train: Train
+    log: Log
+    loss: Selection
+    optimizer_generator: Selection
+    optimizer_discriminator: Selection
+    checkpoint: Selection
+    data: Selection | None = None
+    generator: Selection | None = None
+    discriminator: Selection | None = None
+    regularizers: tuple[Selection, ...] = ()
+    metrics: tuple[Selection, ...] = ()
+    callbacks: tuple[Selection, ...] = ()
+    plugins: dict[str, str] = attrs.field(factory=dict)
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """Every selected component, each once, in the order of the plan."""
+        single = (
+            self.data, self.generator, self.discriminator, self.loss, self.optimizer_generator, self.optimizer_discriminator,
+        )  # fmt: skip
+        found: list[Selection] = []
+        for selection in (*single, *self.regularizers, *self.metrics, *self.callbacks, self.checkpoint):
+            if selection is not None and selection not in found:
+                found.append(selection)
+        return tuple(found)

@@ -1,0 +1,72 @@
+"""`Experiment` -> TOML again, every option spelled out: what `experiment.toml` in a run folder holds."""
+
+from importlib.metadata import version
+from typing import Any
+
+import attrs
+import tomlkit
+from tomlkit.items import Table
+
+from gancore.components import options_of
+from gancore.experiment.tables import Experiment, Selection
+
+
+def write(experiment: Experiment) -> str:
+    """The resolved experiment, with the versions of all distributions involved. Reading it gives the same experiment."""
+    doc = tomlkit.document()
+    doc.add(tomlkit.comment("Resolved by gancore: every option with the value that is used, and the versions of all plugins."))
+    doc["name"] = experiment.name
+    if not experiment.callbacks:
+        doc["callback"] = []  # without this key the default ones would come
+    doc["plugins"] = tomlkit.table()
+    distributions = {"gancore", *(selection.offer.plugin.distribution for selection in experiment.selections)}
+    for distribution in sorted(distributions):
+        doc["plugins"][distribution] = version(distribution)  # type: ignore[index]
+    doc["train"] = _settings(experiment.train)
+    doc["log"] = _settings(experiment.log)
+    if experiment.data:
+        doc["data"] = _selection(experiment.data)
+    if experiment.generator and experiment.generator is experiment.discriminator:
+        doc["model"] = _selection(experiment.generator)
+    else:
+        for role in ("generator", "discriminator"):
+            if selection := getattr(experiment, role):
+                doc[role] = _selection(selection)
+    doc["loss"] = _selection(experiment.loss)
+    if experiment.optimizer_generator is experiment.optimizer_discriminator:
+        doc["optimizer"] = _selection(experiment.optimizer_generator)
+    else:
+        both = tomlkit.table(is_super_table=True)
+        both["generator"] = _selection(experiment.optimizer_generator)
+        both["discriminator"] = _selection(experiment.optimizer_discriminator)
+        doc["optimizer"] = both
+    doc["checkpoint"] = _selection(experiment.checkpoint)
+    for kind in ("regularizer", "metric", "callback"):
+        if selections := getattr(experiment, f"{kind}s"):
+            doc[kind] = tomlkit.aot()
+            for selection in selections:
+                doc[kind].append(_selection(selection))  # type: ignore[union-attr]
+    return tomlkit.dumps(doc)
+
+
+def _settings(settings: Any) -> Table:
+    return _table({field.name: getattr(settings, field.name) for field in options_of(type(settings))})
+
+
+def _selection(selection: Selection) -> Table:
+    values = {
+        field.name: selection.options.get(field.name, _default(field, selection)) for field in options_of(selection.cls)
+    }
+    return _table({"name": selection.offer.qualified_name, **values})
+
+
+def _default(field: "attrs.Attribute[Any]", selection: Selection) -> Any:
+    return getattr(selection.create(), field.name)
+
+
+def _table(values: dict[str, Any]) -> Table:
+    table = tomlkit.table()
+    for key, value in values.items():
+        if value is not None:  # TOML has no null; an absent option has its default
+            table[key] = list(value) if isinstance(value, tuple) else value
+    return table

@@ -1,0 +1,194 @@
+"""The feed: batches of reals, in a shuffled order that a checkpoint can go on with in the middle of an epoch.
+
+Data that fit stay on the device as they are (images as uint8) and are gathered and normalised there; everything else comes from
+DataLoader workers through pinned memory. Both follow the same order: one permutation per epoch, derived from the seed.
+The last, smaller batch of an epoch is dropped.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from gancore.contracts import DataSpec
+from gancore.errors import DataError
+from gancore.training.streams import derive
+
+# Resident data may take this share of the device's free memory; the rest is for networks and their activations.
+RESIDENT_SHARE = 0.25
+
+
+class Feed(Protocol):
+    def next(self) -> tuple[Tensor, Tensor | None]:
+        """The next reals `(N, *shape)`, float32 in the data's range, and their labels."""
+        ...
+
+    def sample(self, n: int) -> Tensor:
+        """At most n reals, the same every time, without touching the order of training."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def open_feed(
+    data: "Dataset[Any]", spec: DataSpec, *, batch_size: int, seed: int, device: torch.device, workers: int
+) -> Feed:
+    """Resident where the data are tensors and fit, else streamed.
+
+    Raises:
+        DataError: fewer samples than a batch, or samples that are not what `spec` says.
+    """
+    size = len(data)  # type: ignore[arg-type]
+    if size < batch_size:
+        raise DataError(f"the data have {size} samples, fewer than train.batch_size = {batch_size}; choose a smaller one")
+    _check(data, spec)
+    if isinstance(data, TensorDataset) and _fits(data, device):
+        return ResidentFeed(data, spec, batch_size, seed, device)
+    return StreamedFeed(data, spec, batch_size, seed, device, workers)
+
+
+class Order:
+    """Indices, epoch by epoch. Its whole state is where it is."""
+
+    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.epoch, self.position = 0, 0
+        self._drawn: tuple[int, Tensor] | None = None
+
+    def permutation(self) -> Tensor:
+        if self._drawn is None or self._drawn[0] != self.epoch:
+            rng = torch.Generator().manual_seed(derive(self.seed, f"epoch {self.epoch}"))
+            self._drawn = (self.epoch, torch.randperm(self.size, generator=rng))
+        return self._drawn[1]
+
+    def next(self) -> tuple[int, slice]:
+        """Epoch and slice of its permutation."""
+        if self.position + self.batch_size > self.size:
+            self.epoch, self.position = self.epoch + 1, 0
+        here = slice(self.position, self.position + self.batch_size)
+        self.position += self.batch_size
+        return self.epoch, here
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]
+
+
+class ResidentFeed:
+    """All samples on the device; a batch is one gather and one normalisation."""
+
+    def __init__(self, data: TensorDataset, spec: DataSpec, batch_size: int, seed: int, device: torch.device) -> None:
+        self._values = data.tensors[0].to(device)
+        self._labels = data.tensors[1].to(device) if spec.classes else None
+        self._device = device
+        self._order = Order(len(data), batch_size, seed)
+        self._permutation: tuple[int, Tensor] = (-1, self._values)  # of which epoch, on the device
+
+    def next(self) -> tuple[Tensor, Tensor | None]:
+        epoch, here = self._order.next()
+        if epoch != self._permutation[0]:
+            self._permutation = (epoch, self._order.permutation().to(self._device, non_blocking=True))
+        index = self._permutation[1][here]
+        return _normalised(self._values[index]), None if self._labels is None else self._labels[index]
+
+    def sample(self, n: int) -> Tensor:
+        index = _spread(len(self._values), n).to(self._device)
+        return _normalised(self._values[index])
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._order.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._order.load_state_dict(state)
+
+
+class StreamedFeed:
+    """Samples decoded by worker processes ahead of time, copied from pinned memory."""
+
+    def __init__(
+        self, data: "Dataset[Any]", spec: DataSpec, batch_size: int, seed: int, device: torch.device, workers: int
+    ) -> None:
+        self._data, self._spec, self._device, self._workers = data, spec, device, workers
+        self._seed = seed
+        self._order = Order(len(data), batch_size, seed)  # type: ignore[arg-type]
+        self._batches: Iterator[Any] | None = None
+
+    def next(self) -> tuple[Tensor, Tensor | None]:
+        if self._batches is None:
+            self._batches = iter(self._loader())
+        batch = next(self._batches)
+        self._order.next()  # counts what was consumed, not what the workers have fetched ahead
+        values = batch[0].to(self._device, non_blocking=True)
+        labels = batch[1].to(self._device, non_blocking=True) if self._spec.classes else None
+        return _normalised(values), labels
+
+    def sample(self, n: int) -> Tensor:
+        index = _spread(len(self._data), n)  # type: ignore[arg-type]
+        return _normalised(torch.stack([self._data[i][0] for i in index.tolist()]).to(self._device))
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._order.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._order.load_state_dict(state)
+        self._batches = None  # fetched ahead from another place
+
+    def _loader(self) -> "DataLoader[Any]":
+        return DataLoader(
+            self._data,
+            batch_sampler=_Batches(self._order),  # type: ignore[arg-type]  # torch asks for a Sampler, needs an iterable
+            num_workers=self._workers,
+            pin_memory=self._device.type == "cuda",
+            # Only seeds what happens inside workers; without it the loader would draw from torch's global generator.
+            generator=torch.Generator().manual_seed(derive(self._seed, "workers")),
+        )
+
+
+class _Batches:
+    """Lists of indices from where an order stands now; runs ahead of it on a copy."""
+
+    def __init__(self, order: Order) -> None:
+        self._ahead = Order(order.size, order.batch_size, order.seed)
+        self._ahead.load_state_dict(order.state_dict())
+
+    def __iter__(self) -> Iterator[list[int]]:
+        while True:
+            _, here = self._ahead.next()
+            yield self._ahead.permutation()[here].tolist()
+
+
+def _normalised(values: Tensor) -> Tensor:
+    """uint8 images to float32 in [-1, 1]; vectors as they are."""
+    return values.float().div_(127.5).sub_(1) if values.dtype == torch.uint8 else values
+
+
+def _spread(size: int, n: int) -> Tensor:
+    """At most n indices, evenly spread over the data (which may be sorted by class)."""
+    n = min(n, size)
+    return torch.arange(n) * size // n
+
+
+def _fits(data: TensorDataset, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return sum(tensor.nbytes for tensor in data.tensors) <= RESIDENT_SHARE * free
+
+
+def _check(data: "Dataset[Any]", spec: DataSpec) -> None:
+    """The data set's own promise, checked on its first sample."""
+    first = data[0]
+    if not isinstance(first, tuple | list) or not first or not isinstance(first[0], Tensor):
+        raise DataError(f"a sample must be a tuple of tensors (value,) or (value, label), not {type(first).__name__}")
+    value = first[0]
+    dtype = torch.uint8 if spec.is_image else torch.float32
+    if tuple(value.shape) != spec.shape or value.dtype != dtype:
+        found = f"{tuple(value.shape)} {value.dtype}"
+        raise DataError(f"the data set says its samples are {spec.shape} {dtype}, but the first one is {found}")
+    if spec.classes and len(first) < 2:
+        raise DataError(f"the data set says it has {spec.classes} classes, but its samples have no label")

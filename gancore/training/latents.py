@@ -1,0 +1,27 @@
+"""Latents and labels: z ~ N(0, 1), y uniform over the classes."""
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+
+@frozen(eq=False)
+class Latents:
+    """Draws `(z, y)` on the device: z `(N, dim)`, y `(N,)` int64, or None for unlabelled data."""
+
+    dim: int
+    classes: int
+    device: torch.device
+    rng: torch.Generator
+
+    def draw(self, n: int) -> tuple[Tensor, Tensor | None]:
+        z = torch.randn(n, self.dim, generator=self.rng, device=self.device)
+        if not self.classes:
+            return z, None
+        return z, torch.randint(self.classes, (n,), generator=self.rng, device=self.device)
+
+    def fixed(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
+        """The same latents every time, on every device; labels count through the classes."""
+        z = torch.randn(n, self.dim, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        y = torch.arange(n, device=self.device) % self.classes if self.classes else None
+        return z, y

@@ -1,0 +1,40 @@
+"""Numbers for the log, left on the device until somebody looks."""
+
+import torch
+from torch import Tensor
+
+
+class Numbers:
+    """Collects 0-d tensors by name; `fetch` waits for the device once, for all of them."""
+
+    COMPACT_AT = 1024  # values kept per name before they are summed up: bounds memory in runs that hardly log
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Tensor]] = {}
+        self._sums: dict[str, tuple[Tensor, int]] = {}
+
+    def add(self, name: str, value: Tensor) -> None:
+        values = self._values.setdefault(name, [])
+        values.append(value.detach())
+        if len(values) >= self.COMPACT_AT:
+            self._sums[name] = self._sum(name)
+            values.clear()
+
+    def fetch(self) -> dict[str, float]:
+        """The means since the last fetch. Waits for the device."""
+        if not self._values:
+            return {}
+        names = sorted(self._values)
+        sums = [self._sum(name) for name in names]
+        means = torch.stack([total / count for total, count in sums]).tolist()
+        self._values, self._sums = {}, {}
+        return dict(zip(names, means, strict=True))
+
+    def _sum(self, name: str) -> tuple[Tensor, int]:
+        values = self._values[name]
+        total, count = self._sums.get(name, (None, 0))
+        if values:
+            here = torch.stack(values).double().sum()
+            total = here if total is None else total + here
+        assert total is not None
+        return total, count + len(values)

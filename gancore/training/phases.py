@@ -1,0 +1,92 @@
+"""The two phases of a step: one update of D, one update of G (Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1).
+
+Capture-safe: no line here waits for the device, branches on a tensor's value or changes a shape. So the same phase can run
+eagerly, compiled or as a replayed graph.
+"""
+
+import torch
+from attrs import frozen
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+from gancore.contracts import Loss, Phase
+from gancore.training.feed import Feed
+from gancore.training.latents import Latents
+from gancore.training.numbers import Numbers
+from gancore.training.player import Player
+from gancore.training.precision import Precision
+
+
+@frozen(eq=False)
+class Game:
+    """Everything a phase needs."""
+
+    generator: Player
+    discriminator: Player
+    loss: Loss
+    feed: Feed
+    latents: Latents
+    precision: Precision
+    batch_size: int
+
+
+def discriminator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) -> None:
+    """Update D once, on fresh reals and fresh fakes. `index` counts D's phases; `measure` adds the gradient's norm."""
+    G, D = game.generator, game.discriminator
+    real, real_labels = game.feed.next()
+    z, fake_labels = game.latents.draw(game.batch_size)
+    with torch.no_grad(), game.precision.autocast():
+        fake = G.network(z, fake_labels).float()
+    real, fake = D.shown(real), D.shown(fake)
+    with game.precision.autocast():
+        real_score, fake_score = D.network(real, real_labels).float(), D.network(fake, fake_labels).float()
+    loss = game.loss.discriminator(real_score, fake_score)
+    numbers.add("loss/discriminator", loss)
+    numbers.add("score/real", real_score.mean())
+    numbers.add("score/fake", fake_score.mean())
+    phase = Phase(
+        role="discriminator", generator=G.network, discriminator=D.network, z=z,
+        fake=fake, fake_score=fake_score, fake_labels=fake_labels,
+        real=real, real_score=real_score, real_labels=real_labels,
+    )  # fmt: skip
+    _update(D, loss, phase, index, numbers, measure=measure)
+
+
+def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) -> None:
+    """Update G once, through a D whose parameters are held fixed."""
+    G, D = game.generator, game.discriminator
+    z, fake_labels = game.latents.draw(game.batch_size)
+    with D.frozen():
+        real = real_labels = real_score = None
+        if game.loss.needs_real:
+            real, real_labels = game.feed.next()
+            real = D.shown(real)
+        with game.precision.autocast():
+            fake = G.network(z, fake_labels).float()
+            if real is not None:
+                real_score = D.network(real, real_labels).float()
+        fake = D.shown(fake)
+        with game.precision.autocast():
+            fake_score = D.network(fake, fake_labels).float()
+        loss = game.loss.generator(real_score, fake_score)
+        numbers.add("loss/generator", loss)
+        phase = Phase(
+            role="generator", generator=G.network, discriminator=D.network, z=z,
+            fake=fake, fake_score=fake_score, fake_labels=fake_labels,
+            real=real, real_score=real_score, real_labels=real_labels,
+        )  # fmt: skip
+        _update(G, loss, phase, index, numbers, measure=measure)
+
+
+def _update(player: Player, loss: Tensor, phase: Phase, index: int, numbers: Numbers, *, measure: bool) -> None:
+    """The rest of a phase: penalties, one backward, what regularizers do to gradients, one optimizer step, what they do after."""
+    for penalty in player.penalties(phase, index, numbers):
+        loss = loss + penalty
+    player.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if measure:  # raw gradients, before any clipping
+        numbers.add(f"gradient/{player.role}", get_total_norm([p.grad for p in player.with_gradient() if p.grad is not None]))
+    player.adjust_gradients(numbers)
+    player.optimizer.step()
+    with torch.no_grad():
+        player.adjust_parameters()

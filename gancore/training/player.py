@@ -1,0 +1,87 @@
+"""A player of the game: one network with its optimizer, its schedule and the regularizers that are for it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from attrs import define, frozen
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from gancore.contracts import Context, DiscriminatorInputs, GradientsReady, ParametersUpdated, Penalty, Phase, Role
+from gancore.training.numbers import Numbers
+
+
+@frozen(eq=False)
+class Regularizer:
+    """One regularizer for one network. `key` names it in the log and in checkpoints, e.g. `r1`."""
+
+    key: str
+    component: Any
+    context: Context
+
+
+@define(eq=False, slots=False)
+class Player:
+    role: Role
+    network: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler
+    regularizers: tuple[Regularizer, ...]
+
+    @cached_property
+    def parameters(self) -> list[nn.Parameter]:
+        """Those that train. Decided once: in the other player's phase none of them requires a gradient."""
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Gradients pass through the network, but none is computed for its parameters."""
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in self.parameters:
+                parameter.requires_grad_(True)
+
+    def shown(self, x: Tensor) -> Tensor:
+        """What this discriminator is shown of `x`."""
+        for regularizer in self._with(DiscriminatorInputs):
+            x = regularizer.component.discriminator_inputs(x, regularizer.context)
+        return x
+
+    def penalties(self, phase: Phase, index: int, numbers: Numbers) -> list[Tensor]:
+        """The penalties due in this network's `index`-th phase. Lazy ones are due every k-th, times k."""
+        due = []
+        for regularizer in self._with(Penalty):
+            every = regularizer.component.every
+            if index % every == 0:
+                penalty = regularizer.component.penalty(phase, regularizer.context)
+                numbers.add(f"penalty/{regularizer.key}", penalty)
+                due.append(penalty * every if every > 1 else penalty)
+        return due
+
+    def adjust_gradients(self, numbers: Numbers) -> None:
+        for regularizer in self._with(GradientsReady):
+            report = regularizer.component.gradients_ready(self.with_gradient(), regularizer.context)
+            for name, value in report.items():
+                numbers.add(f"{regularizer.key}/{self.role}/{name}", value)
+
+    def adjust_parameters(self) -> None:
+        for regularizer in self._with(ParametersUpdated):
+            regularizer.component.parameters_updated(self.parameters, regularizer.context)
+
+    def with_gradient(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.parameters if parameter.grad is not None]
+
+    def _with(self, moment: type) -> tuple[Regularizer, ...]:
+        return self._moments.setdefault(
+            moment, tuple(regularizer for regularizer in self.regularizers if isinstance(regularizer.component, moment))
+        )
+
+    @cached_property
+    def _moments(self) -> dict[type, tuple[Regularizer, ...]]:
+        return {}

@@ -1,0 +1,236 @@
+"""A run: the loop around the phases, the moments of callbacks, and everything that a checkpoint needs."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import define, field
+from torch import Tensor, nn
+
+from gancore import checkpoint
+from gancore.contracts import DataSpec, Ending, Logged, Metric, Stateful, Stepped, TrainEnded, TrainStarted
+from gancore.errors import NonFiniteError
+from gancore.training.ema import Ema
+from gancore.training.numbers import Numbers
+from gancore.training.phases import Game, discriminator_phase, generator_phase
+from gancore.training.streams import GlobalStreams, derive
+
+
+@define(eq=False)
+class Run:
+    """One training. `advance(n)` takes n steps; `train()` goes to the end, with callbacks and metrics in between.
+
+    Attributes:
+        name: of the experiment.
+        step: steps finished; a step is one G update with its n_critic D updates.
+        steps: steps planned.
+        callbacks, metrics: by the key that names them in checkpoints and logs.
+        clock: `step` once more, as a tensor on the device, for what runs inside a phase.
+        text: the resolved experiment as TOML, for those who record it; settings: its options, flat.
+    """
+
+    name: str
+    game: Game
+    ema: Ema
+    data: DataSpec
+    steps: int
+    n_critic: int
+    seed: int
+    log_every: int
+    clock: Tensor
+    globals: GlobalStreams
+    callbacks: Mapping[str, Any] = field(factory=dict)
+    metrics: Mapping[str, Metric] = field(factory=dict)
+    text: str = ""
+    settings: Mapping[str, str | int | float | bool] = field(factory=dict)
+    make_folder: Callable[[], Path] | None = None
+    step: int = 0
+    numbers: Numbers = field(factory=Numbers, init=False)
+    _folder: Path | None = field(default=None, init=False)
+    _stopping: bool = field(default=False, init=False)
+
+    # ------------------------------------------------------------------------------------------------------------- training
+
+    def advance(self, steps: int = 1) -> None:
+        """Take `steps` steps (fewer if `stop` is called). Nothing in here waits for the device."""
+        with self.globals(), self.game.precision.applied():
+            for left in reversed(range(steps)):
+                measure = left == 0
+                for i in range(self.n_critic):
+                    index = self.step * self.n_critic + i
+                    discriminator_phase(self.game, index, self.numbers, measure=measure)
+                generator_phase(self.game, self.step, self.numbers, measure=measure)
+                self.game.discriminator.schedule.step()
+                self.game.generator.schedule.step()
+                self.step += 1
+                self.clock.add_(1)
+                self.ema.update(self.step)
+                if self._stopping:
+                    return
+
+    def train(self) -> Ending:
+        """Train to the last planned step, or until `stop` is called.
+
+        Raises:
+            NonFiniteError: a number of the log, or a weight, is NaN or infinite. Nothing is saved then.
+        """
+        ending: Ending = "failed"
+        try:
+            self._tell(TrainStarted, lambda callback: callback.train_started(self))
+            while self.step < self.steps and not self._stopping:
+                self.advance(self._next_stop() - self.step)
+                self._observe()
+            ending = "interrupted" if self.step < self.steps else "finished"
+        finally:
+            self._tell(TrainEnded, lambda callback: callback.train_ended(self, ending))
+        return ending
+
+    def stop(self) -> None:
+        """Finish the step under way and end. Safe to call from a signal handler."""
+        self._stopping = True
+
+    def _next_stop(self) -> int:
+        """The next step at which somebody wants to look."""
+        rhythms = [self.log_every, *(metric.every for metric in self.metrics.values())]
+        rhythms += [callback.every for callback in self.callbacks.values() if isinstance(callback, Stepped)]
+        return min(self.steps, *((self.step // every + 1) * every for every in rhythms))
+
+    def _observe(self) -> None:
+        numbers: dict[str, float] = {}
+        if self.step % self.log_every == 0 or self.step == self.steps:
+            numbers |= self.look()
+        for key, metric in self.metrics.items():
+            if self.step % metric.every == 0:
+                numbers |= self._evaluate(key, metric)
+        if numbers:
+            self._tell(Logged, lambda callback: callback.logged(self, numbers))
+        self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
+
+    def look(self) -> dict[str, float]:
+        """The means of the numbers since the last look. Waits for the device.
+
+        Raises:
+            NonFiniteError: one of them is NaN or infinite.
+        """
+        numbers = self.numbers.fetch()
+        for player in (self.game.discriminator, self.game.generator):
+            numbers[f"lr/{player.role}"] = float(player.optimizer.param_groups[0]["lr"])
+        if sick := [f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value)]:
+            raise NonFiniteError(f"step {self.step}: {', '.join(sick)} (since the last look, at most {self.log_every} steps ago)")
+        return numbers
+
+    # ------------------------------------------------------------------------------------------------------------ looking
+
+    @property
+    def generator(self) -> nn.Module:
+        """The EMA generator, in eval mode: the one to sample from."""
+        return self.ema.network
+
+    @property
+    def discriminator(self) -> nn.Module:
+        return self.game.discriminator.network
+
+    @property
+    def device(self) -> torch.device:
+        return self.clock.device
+
+    @property
+    def batch_size(self) -> int:
+        return self.game.batch_size
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, made on first use: a run that only advances leaves no trace on disk."""
+        if self._folder is None:
+            if self.make_folder is None:
+                raise RuntimeError("this run was assembled without a folder")
+            self._folder = self.make_folder()
+        return self._folder
+
+    def latents(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
+        """n latents that are the same every time, and labels that count through the classes."""
+        return self.game.latents.fixed(n, seed)
+
+    @torch.no_grad()
+    def sample(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Fakes `(N, *shape)` of the EMA generator, float32, batch by batch."""
+        starts = range(0, len(z), self.batch_size)
+        pieces = [slice(start, start + self.batch_size) for start in starts]
+        with self.globals():
+            return torch.cat([self.generator(z[piece], None if y is None else y[piece]).float() for piece in pieces])
+
+    def _evaluate(self, key: str, metric: Metric) -> dict[str, float]:
+        z, y = self.latents(metric.samples, derive(self.seed, f"metric {self.step}"))
+        found = metric.evaluate(self.game.feed.sample(metric.samples), self.sample(z, y))
+        return {f"metric/{key}/{name}": float(value) for name, value in found.items()}
+
+    # --------------------------------------------------------------------------------------------------------------- state
+
+    def save(self) -> Path:
+        """Write a checkpoint of this moment into the run folder.
+
+        Raises:
+            NonFiniteError: a weight is NaN or infinite; such a state is not worth keeping.
+        """
+        for role in (self.game.generator, self.game.discriminator):
+            for name, parameter in role.network.named_parameters():
+                if not bool(torch.isfinite(parameter).all()):  # waits for the device; saving has to anyway
+                    raise NonFiniteError(f"step {self.step}: {role.role} parameter {name} is not finite; not saved")
+        return checkpoint.save(self.folder, self.step, self.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a bit-exact resume needs."""
+        players = {player.role: player for player in (self.game.generator, self.game.discriminator)}
+        state: dict[str, Any] = {
+            "step": self.step,
+            "ema": self.ema.network.state_dict(),
+            "feed": self.game.feed.state_dict(),
+            "globals": self.globals.state_dict(),
+            "streams": {name: rng.get_state() for name, rng in self._streams().items()},
+            "components": {name: component.state_dict() for name, component in self._stateful()},
+        }
+        for role, player in players.items():
+            state[role] = {
+                "network": player.network.state_dict(),
+                "optimizer": player.optimizer.state_dict(),
+                "schedule": player.schedule.state_dict(),
+            }
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned, in a run assembled from the same experiment."""
+        self.step = state["step"]
+        self.clock.fill_(self.step)
+        self.ema.network.load_state_dict(state["ema"])
+        self.game.feed.load_state_dict(state["feed"])
+        self.globals.load_state_dict(state["globals"])
+        for name, rng in self._streams().items():
+            rng.set_state(state["streams"][name])
+        for name, component in self._stateful():
+            if name in state["components"]:  # a callback may have been added since
+                component.load_state_dict(state["components"][name])
+        for player in (self.game.generator, self.game.discriminator):
+            own = state[player.role]
+            player.network.load_state_dict(own["network"])
+            player.optimizer.load_state_dict(own["optimizer"])
+            player.schedule.load_state_dict(own["schedule"])
+
+    def _streams(self) -> dict[str, torch.Generator]:
+        players = (self.game.generator, self.game.discriminator)
+        streams = {f"{p.role}/{r.key}": r.context.rng for p in players for r in p.regularizers}
+        return {"latents": self.game.latents.rng, **streams}
+
+    def _stateful(self) -> Iterable[tuple[str, Stateful]]:
+        players = (self.game.generator, self.game.discriminator)
+        components: dict[str, Any] = {"loss": self.game.loss}
+        components |= {f"regularizer/{p.role}/{r.key}": r.component for p in players for r in p.regularizers}
+        components |= {f"metric/{key}": metric for key, metric in self.metrics.items()}
+        components |= {f"callback/{key}": callback for key, callback in self.callbacks.items()}
+        return [(name, component) for name, component in components.items() if isinstance(component, Stateful)]
+
+    def _tell(self, moment: type, call: Callable[[Any], None], *, due: bool = False) -> None:
+        for callback in self.callbacks.values():
+            if isinstance(callback, moment) and (not due or self.step % callback.every == 0):
+                call(callback)

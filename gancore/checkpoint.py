@@ -135,7 +135,9 @@ def _pack(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
         return packed if isinstance(value, list) else {"$tuple": packed}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"the state at {path} holds a {type(value).__name__}; a checkpoint takes tensors and plain JSON values")
+    raise TypeError(
+        f"the state at {path} holds a {type(value).__name__}; a checkpoint takes tensors and plain JSON values"
+    )
 
 
 def _unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

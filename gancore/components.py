@@ -1,7 +1,7 @@
 """Components: what a plugin offers (`Component`) and how an author writes one (`@component`, `option`, `state`).
 
-A component class is a frozen attrs class. Its options *are* its fields, so that the TOML reader, `gancore show`, the JSON
-Schema and the author's own code all speak of the same thing.
+A component class is a frozen attrs class. Its options *are* its fields, so that the TOML reader, `gancore show`, the
+JSON Schema and the author's own code all speak of the same thing.
 """
 
 import re
@@ -12,7 +12,8 @@ import attrs
 from attrs.validators import ge, gt, le, lt, max_len, min_len
 
 __all__ = [
-    "KINDS", "Component", "Kind", "component", "ge", "gt", "le", "lt", "max_len", "min_len", "option", "options_of", "required", "state",
+    "KINDS", "Component", "Kind", "component", "ge", "gt", "le", "lt", "max_len", "min_len", "option", "options_of",
+    "required", "state",
 ]  # fmt: skip
 
 Kind = Literal["model", "loss", "optimizer", "regularizer", "dataset", "metric", "callback"]
@@ -53,12 +54,12 @@ class Component:
 
 def option(default: Any, doc: str, *validators: Callable[[Any, Any, Any], Any]) -> Any:
     """A TOML option with a default. `doc` says what it means and in which unit; validators are attrs validators."""
-    return attrs.field(default=default, validator=list(validators), metadata={"doc": doc})
+    return attrs.field(default=default, validator=validators or None, metadata={"doc": doc})
 
 
 def required(doc: str, *validators: Callable[[Any, Any, Any], Any]) -> Any:
     """A TOML option that the user has to give."""
-    return attrs.field(validator=list(validators), metadata={"doc": doc})
+    return attrs.field(validator=validators or None, metadata={"doc": doc})
 
 
 def state(factory: Callable[[], Any]) -> Any:
@@ -72,8 +73,8 @@ def state(factory: Callable[[], Any]) -> Any:
 def component(cls: type[T]) -> type[T]:
     """Make a class a component: frozen (options do not change during a run), keyword-only, compared by identity.
 
-    Identity, because pluggy and torch put such objects into sets and dictionaries. Without slots, so that a component may
-    cache what it computes.
+    Identity, because pluggy and torch put such objects into sets and dictionaries. Without slots, so that a component
+    may cache what it computes.
     """
     return attrs.define(cls, frozen=True, kw_only=True, eq=False, slots=False)
 

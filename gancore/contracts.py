@@ -1,9 +1,10 @@
 """The contracts with plugins: one Protocol per kind, and the small records that cross it.
 
-Nothing here needs to be inherited from: a component fulfils a contract by having its attributes and methods. Where a kind has
-several *moments* (regularizers, callbacks) a component has the methods of those it wants, and no others.
+Nothing here needs to be inherited from: a component fulfils a contract by having its attributes and methods. Where a
+kind has several *moments* (regularizers, callbacks) a component has the methods of those it wants, and no others.
 
-Shapes: N is the batch size, `(C, H, W)` an image, `(F,)` a vector. A score is D's raw output, a logit, never a probability.
+Shapes: N is the batch size, `(C, H, W)` an image, `(F,)` a vector. A score is D's raw output, a logit, never a
+probability.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Role = Literal["discriminator", "generator"]
 On = Literal["discriminator", "generator", "both"]
 
-# ---------------------------------------------------------------------------------------------------------------- records
+# ------------------------------------------------------------------------------------------------------ records
 
 
 @frozen
@@ -79,8 +80,8 @@ class Context:
 class Phase:
     """One phase (an update of D or of G), as a penalty sees it.
 
-    `real` and `fake` are what D was shown (after augmentation). In D's phase `fake` has no history; in G's phase it has, and
-    `real` and `real_score` are None unless the loss asks for reals there. Labels are None for unlabelled data.
+    `real` and `fake` are what D was shown (after augmentation). In D's phase `fake` has no history; in G's phase it
+    has, and `real` and `real_score` are None unless the loss asks for reals there. Labels are None for unlabelled data.
 
     Attributes:
         role: whose update this is.
@@ -102,18 +103,18 @@ class Phase:
     real_labels: "Tensor | None" = None
 
 
-# ------------------------------------------------------------------------------------------------ model, loss, optimizer
+# -------------------------------------------------------------------------------------- model, loss, optimizer
 
 
 class Model(Protocol):
     """A generator and a discriminator that belong together; either can be used without the other.
 
-    Networks: `G(z, y=None) -> (N, *data.shape)`, images in [-1, 1]; `D(x, y=None) -> score (N,)`. Both accept labels and
-    ignore them unless the model is conditional. Raise `gancore.ComponentError` for data the model cannot make.
+    Networks: `G(z, y=None) -> (N, *data.shape)`, images in [-1, 1]; `D(x, y=None) -> score (N,)`. Both accept labels
+    and ignore them unless the model is conditional. Raise `gancore.ComponentError` for data the model cannot make.
 
     Optional declarations, as attributes, options or properties:
-        mixes_samples: bool = False. D's score of one sample depends on the others (batch norm, minibatch statistics), so
-            that penalties per sample are wrong on it.
+        mixes_samples: bool = False. D's score of one sample depends on the others (batch norm, minibatch statistics),
+            so that penalties per sample are wrong on it.
         conditional: bool = False. The networks use their labels.
     """
 
@@ -128,7 +129,8 @@ class Loss(Protocol):
 
     Declarations:
         needs_real: whether the generator's side uses real scores (relativistic losses); otherwise it is handed None.
-        boundary: `"zero"` if D's decision boundary is at score 0, `"none"` if scores have no absolute meaning (critics).
+        boundary: `"zero"` if D's decision boundary is at score 0, `"none"` if scores have no absolute meaning
+            (critics).
     """
 
     needs_real: ClassVar[bool]
@@ -141,8 +143,9 @@ class Loss(Protocol):
 class Optimizer(Protocol):
     """Builds a torch optimizer and its learning-rate schedule.
 
-    `build`: `lazy` is c = k/(k+1) where the network has a penalty that runs every k steps, else 1: multiply the learning rate
-    by c and raise decay rates (betas, momentum) to the power of c (StyleGAN2, Karras et al. 2020, appendix B).
+    `build`: `lazy` is c = k/(k+1) where the network has a penalty that runs every k steps, else 1: multiply the
+    learning rate by c and raise decay rates (betas, momentum) to the power of c (StyleGAN2, Karras et al. 2020,
+    appendix B).
 
     `schedule`: the engine steps it once per step (not per phase) of `steps`.
     """
@@ -151,7 +154,7 @@ class Optimizer(Protocol):
     def schedule(self, optimizer: "TorchOptimizer", steps: int) -> "LRScheduler": ...
 
 
-# ----------------------------------------------------------------------------------------------------------- regularizers
+# ------------------------------------------------------------------------------------------------- regularizers
 #
 # A regularizer has an option `on` (a subset of On) that names the network or networks it is for. The engine makes one
 # instance per network, so state needs no bookkeeping by role. Order is that of the file.
@@ -200,16 +203,17 @@ class ParametersUpdated(Protocol):
     def parameters_updated(self, parameters: "Sequence[Parameter]", context: Context) -> None: ...
 
 
-# -------------------------------------------------------------------------------------------------------- data and metrics
+# ---------------------------------------------------------------------------------------------- data and metrics
 
 
 class Dataset(Protocol):
     """Real samples.
 
-    `spec` is cheap: `gancore check` calls it on machines that may not have the data. `load` returns a map-style torch data
-    set of `(value,)` or `(value, label)`. A `torch.utils.data.TensorDataset` is kept resident on the device where it fits;
-    anything else is streamed by DataLoader workers. Images are uint8 tensors `(C, H, W)`, mapped to [-1, 1] by the engine on
-    the device (x / 127.5 - 1); vectors are float32. Labels are int64. An index yields the same bytes every time.
+    `spec` is cheap: `gancore check` calls it on machines that may not have the data. `load` returns a map-style torch
+    data set of `(value,)` or `(value, label)`. A `torch.utils.data.TensorDataset` is kept resident on the device where
+    it fits; anything else is streamed by DataLoader workers. Images are uint8 tensors `(C, H, W)`, mapped to [-1, 1]
+    by the engine on the device (x / 127.5 - 1); vectors are float32. Labels are int64. An index yields the same bytes
+    every time.
 
     Raise `gancore.DataError` for data that is missing or unreadable, saying what to do.
     """
@@ -221,8 +225,8 @@ class Dataset(Protocol):
 class Metric(Protocol):
     """From reals and fakes to numbers, between steps.
 
-    Options: `every`, the steps between two evaluations; `samples`, how many fakes (and at most as many reals) it is given.
-    `real` and `fake` are float32 `(n, *shape)` on the device, in the data's range.
+    Options: `every`, the steps between two evaluations; `samples`, how many fakes (and at most as many reals) it is
+    given. `real` and `fake` are float32 `(n, *shape)` on the device, in the data's range.
     """
 
     @property
@@ -232,7 +236,7 @@ class Metric(Protocol):
     def evaluate(self, real: "Tensor", fake: "Tensor") -> Mapping[str, float]: ...
 
 
-# -------------------------------------------------------------------------------------------------------------- callbacks
+# ---------------------------------------------------------------------------------------------------- callbacks
 
 
 class Run(Protocol):
@@ -267,7 +271,8 @@ class TrainStarted(Protocol):
 
 @runtime_checkable
 class Logged(Protocol):
-    """Called every `[log] every` steps with the means of that interval. The numbers were fetched once for all callbacks."""
+    """Called every `[log] every` steps with the means of that interval. The numbers were fetched once for all
+    callbacks."""
 
     def logged(self, run: Run, numbers: Mapping[str, float]) -> None: ...
 
@@ -293,7 +298,8 @@ class TrainEnded(Protocol):
 
 @runtime_checkable
 class Stateful(Protocol):
-    """Anything whose state belongs into a checkpoint. A state is a tree of tensors, numbers, strings, lists and dicts."""
+    """Anything whose state belongs into a checkpoint. A state is a tree of tensors, numbers, strings, lists and
+    dicts."""
 
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...

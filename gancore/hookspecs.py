@@ -1,8 +1,8 @@
 """Every hook: what a plugin can bring to gancore.
 
-A plugin is a module (or any object) named by an entry point in the group `gancore`. It implements the hooks it wants with
-`@gancore.hookimpl`; each returns the components it offers of one kind. Installed is not active: a component runs only in an
-experiment that names it, and its module is imported only then.
+A plugin is a module (or any object) named by an entry point in the group `gancore`. It implements the hooks it wants
+with `@gancore.hookimpl`; each returns the components it offers of one kind. Installed is not active: a component runs
+only in an experiment that names it, and its module is imported only then.
 """
 
 from collections.abc import Iterable
@@ -48,8 +48,8 @@ def gancore_optimizers() -> Iterable[Component]:
 def gancore_regularizers() -> Iterable[Component]:
     """Offer regularizers: penalties, clipping, normalization, augmentation. Selected by `[[regularizer]]`.
 
-    Contract: any of the moments in `gancore.contracts`: `NetworkBuilt`, `DiscriminatorInputs`, `Penalty`, `GradientsReady`,
-    `ParametersUpdated`.
+    Contract: any of the moments in `gancore.contracts`: `NetworkBuilt`, `DiscriminatorInputs`, `Penalty`,
+    `GradientsReady`, `ParametersUpdated`.
     """
     raise NotImplementedError
 

@@ -1,9 +1,10 @@
 """The registry: which components are installed, which plugins are broken and why, and `find(kind, name)`.
 
-Plugins are strangers' code. pluggy's own `load_setuptools_entrypoints` aborts on the first broken one, silently drops a second
-distribution that reuses an entry-point name, and one raising hook implementation loses everybody's results. So every entry
-point is loaded in its own `try`, registered under `distribution:name`, and each hook implementation is called on its own. What
-fails becomes a `BrokenPlugin` that every "not found" message mentions; the others go on working.
+Plugins are strangers' code. pluggy's own `load_setuptools_entrypoints` aborts on the first broken one, silently drops
+a second distribution that reuses an entry-point name, and one raising hook implementation loses everybody's results.
+So every entry point is loaded in its own `try`, registered under `distribution:name`, and each hook implementation is
+called on its own. What fails becomes a `BrokenPlugin` that every "not found" message mentions; the others go on
+working.
 """
 
 import inspect
@@ -48,8 +49,8 @@ class BrokenPlugin:
     """A plugin, or one hook of it, that does not work.
 
     Attributes:
-        stage: `compatibility` (wants another gancore), `import`, `hooks` (does not fit the hook specifications) or `offers`
-            (a hook raised or returned something else than components).
+        stage: `compatibility` (wants another gancore), `import`, `hooks` (does not fit the hook specifications) or
+            `offers` (a hook raised or returned something else than components).
     """
 
     plugin: Plugin
@@ -187,13 +188,16 @@ def _distribution_of(point: EntryPoint) -> str:
 
 
 def _check_compatibility(point: EntryPoint) -> None:
-    """A plugin says once which gancore it fits, in its dependencies. pip checks that on install; we check what is there."""
+    """A plugin says once which gancore it fits, in its dependencies. pip checks that on install; we check what is
+    there."""
     for line in (point.dist.requires if point.dist else None) or []:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
-        if canonicalize_name(requirement.name) != "gancore" or (requirement.marker and not requirement.marker.evaluate()):
+        if canonicalize_name(requirement.name) != "gancore" or (
+            requirement.marker and not requirement.marker.evaluate()
+        ):
             continue
         if not requirement.specifier.contains(gancore.__version__, prereleases=True):
             raise ImportError(f"needs gancore{requirement.specifier}, installed is {gancore.__version__}")
@@ -201,7 +205,11 @@ def _check_compatibility(point: EntryPoint) -> None:
 
 def _register(manager: pluggy.PluginManager, module: Any, name: str) -> None:
     """Register one plugin; unregister it again if it does not fit the hook specifications."""
-    undecorated = [hook for hook in HOOK_OF.values() if hasattr(module, hook) and not hasattr(getattr(module, hook), "gancore_impl")]
+    undecorated = [
+        hook
+        for hook in HOOK_OF.values()
+        if hasattr(module, hook) and not hasattr(getattr(module, hook), "gancore_impl")
+    ]
     if undecorated:
         raise TypeError(f"{', '.join(undecorated)}: not a function decorated with @gancore.hookimpl")
     try:

@@ -40,7 +40,8 @@ for command in (train, resume, check, sample, plugins, list_, show, schema, init
 
 
 def main() -> None:
-    """Run the command line; errors of ours become a message and an exit code, never a traceback unless `--debug` asks."""
+    """Run the command line; errors of ours become a message and an exit code, never a traceback unless `--debug`
+    asks."""
     debug = "--debug" in sys.argv[1:2]
     try:
         sys.exit(cli.main(standalone_mode=False, prog_name="gancore"))
@@ -60,5 +61,8 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        click.echo(f"{type(error).__name__}: {error}\n(an error in gancore or a plugin; `gancore --debug ...` shows where)", err=True)
+        click.echo(
+            f"{type(error).__name__}: {error}\n(an error in gancore or a plugin; `gancore --debug ...` shows where)",
+            err=True,
+        )
         sys.exit(1)

@@ -84,11 +84,13 @@ def _phases(experiment: "Experiment") -> list[str]:
             if isinstance(component, GradientsReady):
                 parts.append(f"→ {selection.name}")
         parts.append(f"→ {getattr(experiment, f'optimizer_{role}').name}")
-        parts += [
-            f"→ {selection.name}"
-            for selection in experiment.regularizers
-            if isinstance(component := selection.create(), ParametersUpdated) and component.on in (role, "both")
-        ]
+        for selection in experiment.regularizers:
+            after = selection.create()
+            if after.on in (role, "both") and isinstance(after, ParametersUpdated):
+                parts.append(f"→ {selection.name}")
         lines.append(f"{times} × {role:<14} {' '.join(parts)}")
     length = f"{train.steps:,} steps" if train.steps else f"{train.epochs:g} epochs"
-    return [f"{length}, batch {train.batch_size}, seed {train.seed}, {train.device}, {train.precision}; in each step:", *lines]
+    return [
+        f"{length}, batch {train.batch_size}, seed {train.seed}, {train.device}, {train.precision}; in each step:",
+        *lines,
+    ]

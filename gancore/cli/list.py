@@ -1,10 +1,8 @@
 """`gancore list`."""
 
-from typing import cast
-
 import click
 
-from gancore.components import KINDS, Kind
+from gancore.components import KINDS
 
 
 @click.command("list", epilog="Example: gancore list loss")
@@ -17,10 +15,16 @@ def list_(kind: str | None, as_json: bool) -> None:
     from gancore.registry import Registry
 
     registry = Registry.discover()
-    offers = [offer for k in KINDS if kind in (None, k) for offer in registry.of_kind(cast(Kind, k))]
+    offers = [offer for k in KINDS if kind in (None, k) for offer in registry.of_kind(k)]
     if as_json:
         records = [
-            {"kind": o.kind, "name": o.name, "summary": o.component.summary, "distribution": o.plugin.distribution, "version": o.plugin.version}
+            {
+                "kind": o.kind,
+                "name": o.name,
+                "summary": o.component.summary,
+                "distribution": o.plugin.distribution,
+                "version": o.plugin.version,
+            }
             for o in offers
         ]
         click.echo(json.dumps(records, indent=2))

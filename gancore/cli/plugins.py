@@ -15,11 +15,19 @@ def plugins(as_json: bool) -> None:
     rows = []
     for plugin in dict.fromkeys((*registry.plugins, *(broken.plugin for broken in registry.broken))):
         names = [f"{offer.kind} {offer.name}" for offer in registry.offers if offer.plugin == plugin]
-        reasons = [{"stage": broken.stage, "error": broken.error} for broken in registry.broken if broken.plugin == plugin]
+        reasons = [
+            {"stage": broken.stage, "error": broken.error} for broken in registry.broken if broken.plugin == plugin
+        ]
         rows.append((plugin, names, reasons))
     if as_json:
         records = [
-            {"distribution": p.distribution, "version": p.version, "entry_point": p.entry_point, "components": names, "broken": reasons}
+            {
+                "distribution": p.distribution,
+                "version": p.version,
+                "entry_point": p.entry_point,
+                "components": names,
+                "broken": reasons,
+            }
             for p, names, reasons in rows
         ]
         click.echo(json.dumps(records, indent=2))

@@ -7,7 +7,16 @@ import click
 from gancore.cli.train import SET
 
 # What may change without making the resumed run a different one.
-CHANGEABLE = ("train.steps", "train.epochs", "train.device", "train.workers", "log", "checkpoint", "callback", "metric")
+CHANGEABLE = (
+    "train.steps",
+    "train.epochs",
+    "train.device",
+    "train.workers",
+    "log",
+    "checkpoint",
+    "callback",
+    "metric",
+)
 
 
 @click.command(epilog="Example: gancore resume runs/digits-1 --set train.steps=20000")
@@ -27,7 +36,9 @@ def resume(run: Path, overrides: tuple[str, ...]) -> int:
     for override in overrides:
         key = override.partition("=")[0].strip()
         if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in CHANGEABLE):
-            raise UserError(f"--set {override}: a resumed run can change {', '.join(CHANGEABLE)}; for anything else, train anew")
+            raise UserError(
+                f"--set {override}: a resumed run can change {', '.join(CHANGEABLE)}; for anything else, train anew"
+            )
     experiment = experiment_of(run, overrides)
     state, folder, damaged = checkpoint.load_latest(run)
     for problem in damaged:
@@ -35,5 +46,7 @@ def resume(run: Path, overrides: tuple[str, ...]) -> int:
     assembled = assemble(experiment, make_folder=lambda: run)
     assembled.load_state_dict(state)
     if assembled.step >= assembled.steps:
-        raise UserError(f"{run} has finished its {assembled.steps} steps ({folder.name}); --set train.steps=N trains on")
+        raise UserError(
+            f"{run} has finished its {assembled.steps} steps ({folder.name}); --set train.steps=N trains on"
+        )
     return train_to_end(assembled)

@@ -1,8 +1,12 @@
 """`gancore sample`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @click.command(epilog="Example: gancore sample runs/digits-1 -n 64 --seed 3 -o digits.png")
@@ -29,7 +33,9 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
     blueprint = blueprint_of(experiment, spec, Objects())
     conditional = spec.classes > 0 and getattr(blueprint.models["generator"], "conditional", False)
     if label is not None and not conditional:
-        raise UserError(f"--class: {blueprint.where['generator']} is not conditional; train with [model] conditional = true")
+        raise UserError(
+            f"--class: {blueprint.where['generator']} is not conditional; train with [model] conditional = true"
+        )
     if label is not None and label >= spec.classes:
         raise UserError(f"--class {label}: the data have the classes 0 to {spec.classes - 1}")
     state, folder, damaged = checkpoint.load_latest(run)
@@ -54,7 +60,7 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
     click.echo(f"{len(fakes)} samples of {folder.name}: {file}")
 
 
-def _walk(z, steps):  # type: ignore[no-untyped-def]
+def _walk(z: "Tensor", steps: int) -> "Tensor":
     """Rows of `steps` latents from each z to the next, along the sphere (White 2016, arXiv:1609.04468, section 2.1)."""
     import torch
 

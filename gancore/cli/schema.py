@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 
-@click.command(epilog="Example: gancore schema -o gancore.schema.json, and `#:schema gancore.schema.json` as a file's first line")
+@click.command(
+    epilog="Example: gancore schema -o gancore.schema.json, and `#:schema gancore.schema.json` as a file's first line"
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write to a file instead of the screen.")
 def schema(out: Path | None) -> None:
     """Write a JSON Schema of experiment files, with every component that is installed, for editors (Taplo, Tombi)."""

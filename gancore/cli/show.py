@@ -27,7 +27,7 @@ def show(kind: str, name: str) -> None:
     fields = options_of(cls)
     click.echo("\noptions" if fields else "\nno options")
     for field in fields:
-        default = field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]
+        default: object = field.default
         value = "required" if default is attrs.NOTHING else f"default {_toml(default)}"
         click.echo(f"  {field.name}  {type_name(field.type)}, {value}\n      {field.metadata.get('doc', '')}")
 

@@ -5,14 +5,23 @@ from pathlib import Path
 import click
 
 SET = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the file, e.g. --set train.steps=100."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a value of the file, e.g. --set train.steps=100.",
 )
 
 
 @click.command(epilog="Example: gancore train examples/digits.toml --set train.steps=200 --out runs/try")
 @click.argument("file", type=click.Path(path_type=Path))
 @SET
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder; must be empty. [default: runs/NAME-N]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The run folder; must be empty. [default: runs/NAME-N]",
+)
 def train(file: Path, overrides: tuple[str, ...], out: Path | None) -> int:
     """Train the experiment in FILE.
 

@@ -32,7 +32,8 @@ def read(
 
     Args:
         overrides: `key=value` strings, as `--set` takes them.
-        provided: what will be handed in as an object (`data`, `generator`, `discriminator`) and may be missing in the file.
+        provided: what will be handed in as an object (`data`, `generator`, `discriminator`) and may be missing in the
+            file.
 
     Raises:
         ExperimentError: with all problems of the file.
@@ -64,13 +65,32 @@ class _Reader:
         regularizers = self.many("regularizer")
         metrics = self.many("metric")
         callbacks = self.many("callback") if "callback" in tables else self.defaults()
-        checkpoint = self.component("callback", self.table(("checkpoint",)), ("checkpoint",), default=DEFAULT_CHECKPOINT)
+        checkpoint = self.component(
+            "callback", self.table(("checkpoint",)), ("checkpoint",), default=DEFAULT_CHECKPOINT
+        )
         plugins = self.plugins()
-        chosen = [data, *networks.values(), loss, *optimizers.values(), *regularizers, *metrics, *callbacks, checkpoint]
-        brought = [companion for selection in dict.fromkeys(chosen) if selection for companion in self.companions(selection, chosen)]
+        chosen = [
+            data,
+            *networks.values(),
+            loss,
+            *optimizers.values(),
+            *regularizers,
+            *metrics,
+            *callbacks,
+            checkpoint,
+        ]
+        brought = [
+            companion
+            for selection in dict.fromkeys(chosen)
+            if selection
+            for companion in self.companions(selection, chosen)
+        ]
         if self.problems:
             raise ExperimentError(self.problems)
-        assert loss and checkpoint and optimizers["generator"] and optimizers["discriminator"]
+        assert loss is not None
+        assert checkpoint is not None
+        assert optimizers["generator"] is not None
+        assert optimizers["discriminator"] is not None
         return Experiment(
             name=name,
             source=self.doc.source,
@@ -89,7 +109,7 @@ class _Reader:
             plugins=plugins,
         )
 
-    # ---------------------------------------------------------------------------------------------------------- the parts
+    # ------------------------------------------------------------------------------------------------ the parts
 
     def name(self, stem: str) -> str:
         name = self.doc.tables.get("name", stem)
@@ -100,7 +120,7 @@ class _Reader:
 
     def train(self) -> Train:
         table = self.table(("train",))
-        train = self.settings(Train, ("train",))
+        train: Train = self.settings(Train, ("train",))
         given = {"steps", "epochs"} & set(table or ())
         if len(given) != 1:
             message = "give steps or epochs, not both" if given else "give steps (or epochs): how long to train"
@@ -128,7 +148,8 @@ class _Reader:
         return {role: self.slot("model", role, provided) for role in ROLES}
 
     def optimizers(self) -> dict[str, Selection | None]:
-        """`[optimizer]` for both; `[optimizer.generator]` changes some options of it, or names another one altogether."""
+        """`[optimizer]` for both; `[optimizer.generator]` changes some options of it, or names another one
+        altogether."""
         table = self.table(("optimizer",))
         if table is None:
             if "optimizer" not in self.doc.tables:
@@ -169,7 +190,7 @@ class _Reader:
                 self.complain(("plugins", key), "expected a version, as a string")
         return {key: version for key, version in table.items() if isinstance(version, str)}
 
-    # ---------------------------------------------------------------------------------------------------------- one table
+    # ------------------------------------------------------------------------------------------------ one table
 
     def slot(self, kind: Kind, table: str, provided: frozenset[str]) -> Selection | None:
         """A table that selects exactly one component."""
@@ -180,7 +201,13 @@ class _Reader:
         return self.component(kind, self.table((table,)), (table,))
 
     def component(
-        self, kind: Kind, table: Mapping[str, Any] | None, path: Path, *, default: str | None = None, inherited: Iterable[str] = ()
+        self,
+        kind: Kind,
+        table: Mapping[str, Any] | None,
+        path: Path,
+        *,
+        default: str | None = None,
+        inherited: Iterable[str] = (),
     ) -> Selection | None:
         """A table with `name` and the options of that component.
 
@@ -210,7 +237,7 @@ class _Reader:
     ) -> dict[str, Any] | None:
         options, complaints = structure(cls, table)
         for relative, message, at_key in complaints:
-            base = path[:-1] if relative and relative[0] in inherited else path
+            base = path[:-1] if relative and str(relative[0]) in inherited else path
             self.complain((*base, *relative), message, at_key=at_key)
         if complaints:
             return None
@@ -228,7 +255,10 @@ class _Reader:
         for companion in companions:
             if any(other and (other.kind, other.name) == (companion.kind, companion.name) for other in chosen):
                 continue
-            table = {"name": companion.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in companion.options.items()}}
+            table = {
+                "name": companion.name,
+                **{k: list(v) if isinstance(v, tuple) else v for k, v in companion.options.items()},
+            }
             brought = self.component(companion.kind, table, selection.path)
             if brought is not None:
                 found.append(attrs.evolve(brought, brought_by=selection.path))

@@ -25,7 +25,11 @@ def schema(registry: Registry) -> dict[str, Any]:
     """The schema. Components whose module cannot be imported are left out."""
     tables: dict[str, Any] = {
         "name": {"type": "string", "description": "Names the run folder; by default the file's name."},
-        "plugins": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Versions of plugins."},
+        "plugins": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Versions of plugins.",
+        },
         "train": {**_table(Train), "description": Train.__doc__},
         "log": {**_table(Log), "description": Log.__doc__},
         "optimizer": _optimizer(registry),
@@ -61,7 +65,10 @@ def _choice(registry: Registry, kind: Kind, *, required: bool = True) -> dict[st
             table = _table(offer.load())
         except ComponentError:
             continue
-        table["properties"] = {"name": {"enum": [offer.name, offer.qualified_name], "description": offer.component.summary}, **table["properties"]}
+        table["properties"] = {
+            "name": {"enum": [offer.name, offer.qualified_name], "description": offer.component.summary},
+            **table["properties"],
+        }
         table["required"] = ["name", *table.get("required", [])]
         branches.append({"title": offer.name, "description": offer.component.summary, **table})
     if not required:
@@ -75,7 +82,10 @@ def _optimizer(registry: Registry) -> dict[str, Any]:
     branches = []
     for branch in whole.get("anyOf", []):
         free = {**branch, "required": [], "properties": dict(branch["properties"])}
-        roles = {role: {"anyOf": [{k: v for k, v in b.items() if k != "required"} for b in whole["anyOf"]]} for role in ("generator", "discriminator")}
+        roles = {
+            role: {"anyOf": [{k: v for k, v in b.items() if k != "required"} for b in whole["anyOf"]]}
+            for role in ("generator", "discriminator")
+        }
         free["properties"] |= roles
         branches.append({key: value for key, value in free.items() if key != "required"})
     return {"anyOf": branches} if branches else whole
@@ -95,7 +105,7 @@ def _table(cls: type) -> dict[str, Any]:
 
 def _property(field: "attrs.Attribute[Any]") -> dict[str, Any]:
     found = {**_type(field.type), "description": field.metadata.get("doc", "")}
-    if field.default is not attrs.NOTHING and field.default is not None and not isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]
+    if field.default is not attrs.NOTHING and field.default is not None:
         found["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
     return found
 

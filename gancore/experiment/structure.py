@@ -1,11 +1,12 @@
 """One table -> the options of a component class: strictly, and all mistakes at once.
 
-cattrs finds the hook for a type; the hooks coerce nothing: `"3"`, `true` and `3.7` are no integers. The one freedom is TOML's
+cattrs finds the hook for a type; the hooks coerce nothing: `"3"`, `true` and `3.7` are no integers. The one freedom is
+TOML's
 own way of writing a float without a point: `weight = 10`.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -43,13 +44,16 @@ def structure(cls: type, table: Mapping[str, Any]) -> tuple[dict[str, Any], list
             continue
         field = fields[key]
         try:
-            value = _converter.structure(raw, field.type)
+            value: Any = _converter.structure(raw, field.type or object)
             if field.validator is not None:
                 field.validator(None, field, value)
             options[key] = value
         except OptionError as error:
             complaints.append(((key, *error.path), str(error), False))
-        except (ValueError, TypeError) as error:  # a validator's; attrs puts the message first among several arguments
+        except (
+            ValueError,
+            TypeError,
+        ) as error:  # a validator's; attrs puts the message first among several arguments
             message = str(error.args[0] if error.args else error)
             complaints.append(((key,), message.removeprefix(f"'{key}' "), False))
     for name, field in fields.items():
@@ -67,7 +71,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _say(value: Any) -> str:
-    kinds = {bool: "a boolean", int: "an integer", float: "a float", str: "a string", list: "an array", dict: "a table"}
+    kinds = {
+        bool: "a boolean",
+        int: "an integer",
+        float: "a float",
+        str: "a string",
+        list: "an array",
+        dict: "a table",
+    }
     if isinstance(value, list | dict):
         return kinds[type(value)]
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
@@ -150,12 +161,14 @@ def _table(value: Any, kind: Any) -> dict[str, Any]:
     return {key: _converter.structure(item, element) for key, item in value.items()}
 
 
+def _has_origin(*origins: Any) -> Callable[[Any], bool]:
+    return lambda kind: get_origin(kind) in origins
+
+
 _converter = Converter()
 _converter.register_structure_hook(bool, _bool)
 _converter.register_structure_hook(int, _int)
 _converter.register_structure_hook(float, _float)
 _converter.register_structure_hook(str, _str)
-_converter.register_structure_hook_func(lambda kind: get_origin(kind) is Literal, _literal)
-_converter.register_structure_hook_func(lambda kind: get_origin(kind) is tuple, _tuple)
-_converter.register_structure_hook_func(lambda kind: get_origin(kind) is dict, _table)
-_converter.register_structure_hook_func(lambda kind: get_origin(kind) in (Union, UnionType), _union)
+for _origins, _hook in (((Literal,), _literal), ((tuple,), _tuple), ((dict,), _table), ((Union, UnionType), _union)):
+    _converter.register_structure_hook_func(_has_origin(*_origins), _hook)

@@ -18,14 +18,19 @@ DEFAULT_CALLBACKS = ("progress", "tensorboard", "stats", "samples")
 class Train:
     """How long and how to train."""
 
-    steps: int | None = option(None, "Steps: one G update each, with its n_critic D updates.", attrs.validators.optional(ge(1)))
-    epochs: float | None = option(None, "Instead of steps: passes of D over the data.", attrs.validators.optional(gt(0)))
+    steps: int | None = option(
+        None, "Steps: one G update each, with its n_critic D updates.", attrs.validators.optional(ge(1))
+    )
+    epochs: float | None = option(
+        None, "Instead of steps: passes of D over the data.", attrs.validators.optional(gt(0))
+    )
     batch_size: int = option(64, "Reals (and fakes) per phase.", ge(1))
     n_critic: int = option(1, "D updates per G update.", ge(1))
     seed: int = option(0, "Every random stream of the run derives from it.", ge(0))
     device: str = option("auto", "auto, cpu, cuda or cuda:N. auto takes a GPU where there is one.")
     precision: Literal["fp32", "tf32", "bf16"] = option(
-        "fp32", "fp32; tf32 (GPU: faster matrix products); bf16 (autocast; penalties and losses stay in float32)."
+        "fp32",
+        "fp32; tf32 (GPU: faster matrix products); bf16 (autocast; penalties and losses stay in float32).",
     )
     ema: float = option(10_000.0, "Half-life of the averaged generator, in images; 0 turns it off.", ge(0))
     ema_ramp: float = option(0.05, "Early on the half-life is at most this share of the images seen.", gt(0), le(1))
@@ -97,9 +102,8 @@ class Experiment:
     @property
     def selections(self) -> tuple[Selection, ...]:
         """Every selected component, each once, in the order of the plan."""
-        single = (
-            self.data, self.generator, self.discriminator, self.loss, self.optimizer_generator, self.optimizer_discriminator,
-        )  # fmt: skip
+        networks = (self.generator, self.discriminator)
+        single = (self.data, *networks, self.loss, self.optimizer_generator, self.optimizer_discriminator)
         found: list[Selection] = []
         for selection in (*single, *self.regularizers, *self.metrics, *self.callbacks, self.checkpoint):
             if selection is not None and selection not in found:

@@ -28,13 +28,21 @@ def template(registry: Registry, names: dict[str, str]) -> str:
     Raises:
         ComponentError: one of them is not installed.
     """
-    lines = ["# An experiment of gancore. What stands behind # is the default; take the # away to change it.", ""]
+    lines = [
+        "# An experiment of gancore. What stands behind # is the default; take the # away to change it.",
+        "",
+    ]
     lines += ["[train]", "steps = 4000", *_comments(Train, given={"steps", "epochs"}), ""]
     for table, kind in _KIND_OF.items():
         offer = registry.find(kind, names[table])
         lines += [f"# {_SAY[table]} Others: gancore list {kind}", f"[{table}]", f'name = "{names[table]}"']
         lines += [*_comments(offer.load()), ""]
-    lines += ["# Any number of these, in the order in which they act: gancore list regularizer", "# [[regularizer]]", '# name = "r1"', ""]
+    lines += [
+        "# Any number of these, in the order in which they act: gancore list regularizer",
+        "# [[regularizer]]",
+        '# name = "r1"',
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -55,7 +63,7 @@ def _comments(cls: type, given: set[str] | None = None) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    return tomlkit.item(list(value) if isinstance(value, tuple) else value).as_string()
+    return str(tomlkit.item(list(value) if isinstance(value, tuple) else value).as_string())
 
 
 def _placeholder(kind: Any) -> str:

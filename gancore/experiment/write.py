@@ -12,16 +12,21 @@ from gancore.experiment.tables import Experiment, Selection
 
 
 def write(experiment: Experiment) -> str:
-    """The resolved experiment, with the versions of all distributions involved. Reading it gives the same experiment."""
+    """The resolved experiment, with the versions of all distributions involved. Reading it gives the same
+    experiment."""
     doc = tomlkit.document()
-    doc.add(tomlkit.comment("Resolved by gancore: every option with the value that is used, and the versions of all plugins."))
+    doc.add(
+        tomlkit.comment(
+            "Resolved by gancore: every option with the value that is used, and the versions of all plugins."
+        )
+    )
     doc["name"] = experiment.name
     if not experiment.callbacks:
         doc["callback"] = []  # without this key the default ones would come
     doc["plugins"] = tomlkit.table()
     distributions = {"gancore", *(selection.offer.plugin.distribution for selection in experiment.selections)}
     for distribution in sorted(distributions):
-        doc["plugins"][distribution] = version(distribution)  # type: ignore[index]
+        doc["plugins"][distribution] = version(distribution)
     doc["train"] = _settings(experiment.train)
     doc["log"] = _settings(experiment.log)
     if experiment.data:
@@ -45,7 +50,7 @@ def write(experiment: Experiment) -> str:
         if selections := getattr(experiment, f"{kind}s"):
             doc[kind] = tomlkit.aot()
             for selection in selections:
-                doc[kind].append(_selection(selection))  # type: ignore[union-attr]
+                doc[kind].append(_selection(selection))
     return tomlkit.dumps(doc)
 
 

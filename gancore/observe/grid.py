@@ -12,7 +12,8 @@ PLOT_SIDE = 256
 
 
 def picture(samples: "Tensor", data: DataSpec, reals: "Tensor | None" = None) -> "Tensor":
-    """uint8 `(3, H, W)`: images in a near-square grid, or the first two coordinates of vectors (reals grey, fakes blue).
+    """uint8 `(3, H, W)`: images in a near-square grid, or the first two coordinates of vectors (reals grey, fakes
+    blue).
 
     Args:
         samples: `(N, *shape)` in the data's range.
@@ -26,9 +27,11 @@ def picture(samples: "Tensor", data: DataSpec, reals: "Tensor | None" = None) ->
         return _scatter(samples, reals)
     low, high = data.range or (float(samples.min()), float(samples.max()))
     images = ((samples - low) / (high - low)).clamp(0, 1)
-    images = images[:, :3] if images.shape[1] >= 3 else images[:, :1]  # the fourth channel of RGBA is left out
+    images = images[:, :3] if images.shape[1] >= 3 else images[:, :1]  # RGBA without its A
     side = round(len(images) ** 0.5) or 1
-    grid = make_grid(images, nrow=-(-len(images) // side), padding=1 if images.shape[-1] < 32 else 2, pad_value=1.0)
+    grid: Tensor = make_grid(
+        images, nrow=-(-len(images) // side), padding=1 if images.shape[-1] < 32 else 2, pad_value=1.0
+    )
     zoom = -(-MIN_SIDE // max(grid.shape[-2:]))
     return grid.mul(255).round().to(torch.uint8).repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
 
@@ -43,7 +46,11 @@ def _scatter(samples: "Tensor", reals: "Tensor | None") -> "Tensor":
     low, high = plane[0].amin(0), plane[0].amax(0)
     margin = 0.1 * (high - low).clamp(min=1e-6)
     low, high = low - margin, high + margin
-    for points, colour in zip(plane if reals is not None else plane[1:], ((190, 190, 190), (31, 90, 180))[-1 - (reals is not None) :], strict=True):
+    for points, colour in zip(
+        plane if reals is not None else plane[1:],
+        ((190, 190, 190), (31, 90, 180))[-1 - (reals is not None) :],
+        strict=True,
+    ):
         at = ((points - low) / (high - low) * (PLOT_SIDE - 1)).round().long()
         at = at[((at >= 0) & (at < PLOT_SIDE)).all(1)]
         for channel, value in enumerate(colour):

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Mapping
 
+import attrs
 from attrs import define
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from gancore.components import component, ge, option, state
 from gancore.contracts import Ending, Run
@@ -17,7 +19,7 @@ class _Session:
 
     console: Console
     bar: Bar | None = None
-    task: TaskID = TaskID(0)
+    task: TaskID = attrs.field(factory=lambda: TaskID(0))
     first_step: int = 0
     started: float = 0.0
     last_line: float = 0.0
@@ -41,7 +43,10 @@ class Progress:
         session.first_step, session.started = run.step, time.monotonic()
         console = session.console
         start = f"from step {run.step} " if run.step else ""
-        console.print(f"training {run.name} on {run.device}, {start}to step {run.steps}, in {run.folder}", highlight=False)
+        console.print(
+            f"training {run.name} on {run.device}, {start}to step {run.steps}, in {run.folder}",
+            highlight=False,
+        )
         if console.is_terminal:
             session.bar = Bar(
                 TextColumn("[bold]{task.description}"),
@@ -58,8 +63,16 @@ class Progress:
 
     def logged(self, run: Run, numbers: Mapping[str, float]) -> None:
         session = self.session
-        shown = [f"loss {role[0].upper()} {numbers[f'loss/{role}']:.3f}" for role in ("discriminator", "generator") if f"loss/{role}" in numbers]
-        shown += [f"{name.removeprefix('metric/')} {value:.4g}" for name, value in numbers.items() if name.startswith("metric/")]
+        shown = [
+            f"loss {role[0].upper()} {numbers[f'loss/{role}']:.3f}"
+            for role in ("discriminator", "generator")
+            if f"loss/{role}" in numbers
+        ]
+        shown += [
+            f"{name.removeprefix('metric/')} {value:.4g}"
+            for name, value in numbers.items()
+            if name.startswith("metric/")
+        ]
         session.shown = "  ".join(shown) or session.shown
         now = time.monotonic()
         if session.bar is not None:
@@ -69,7 +82,9 @@ class Progress:
             speed, per_second = self._speed(run)
             left = (run.steps - run.step) / per_second if per_second else 0.0
             session.console.print(
-                f"step {run.step}/{run.steps}  {speed}  {session.shown}  eta {_clock(left)}", highlight=False, soft_wrap=True
+                f"step {run.step}/{run.steps}  {speed}  {session.shown}  eta {_clock(left)}",
+                highlight=False,
+                soft_wrap=True,
             )
 
     def stepped(self, run: Run) -> None:

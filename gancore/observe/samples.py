@@ -24,7 +24,10 @@ class Samples:
         folder = run.folder / "samples"
         folder.mkdir(exist_ok=True)
         n = self.n or (64 if run.data.is_image else 2000)
-        write_png(picture(run.sample(*run.latents(n, self.seed)), run.data), str(folder / f"step-{run.step:08d}.png"))
+        write_png(
+            picture(run.sample(*run.latents(n, self.seed)), run.data),
+            str(folder / f"step-{run.step:08d}.png"),
+        )
 
     def train_ended(self, run: Run, ending: Ending) -> None:
         if ending == "finished" and run.step % self.every:

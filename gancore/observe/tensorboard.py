@@ -1,4 +1,5 @@
-"""TensorBoard: losses, scores, gradient norms and metrics as curves, sample grids, the experiment as text, and hparams."""
+"""TensorBoard: losses, scores, gradient norms and metrics as curves, sample grids, the experiment as text, and
+hparams."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -58,5 +59,5 @@ def _write_hparams(writer: Any, run: Run, last: Mapping[str, float]) -> None:
     from torch.utils.tensorboard.summary import hparams
 
     metrics = {name: value for name, value in last.items() if name.startswith(("loss/", "metric/"))}
-    for summary in hparams(dict(run.settings), metrics):
+    for summary in hparams(dict(run.settings), metrics):  # type: ignore[no-untyped-call]
         writer.file_writer.add_summary(summary)

@@ -1,15 +1,17 @@
-"""The averaged generator (Karras et al. 2018, arXiv:1710.10196, section 6; ramp-up as in StyleGAN2-ADA, arXiv:2006.06676)."""
+"""The averaged generator (Karras et al. 2018, arXiv:1710.10196, section 6; ramp-up as in StyleGAN2-ADA,
+arXiv:2006.06676)."""
 
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Ema:
     """An exponential moving average of G's parameters, with buffers (batch statistics) copied.
 
-    decay per step = 0.5 ^ (batch / half-life), the half-life in images and, early on, at most `ramp` times the images seen.
+    decay per step = 0.5 ^ (batch / half-life), the half-life in images and, early on, at most `ramp` times the images
+    seen.
 
     Args:
         half_life: images after which a weight's share has halved; 0 keeps a plain copy.
@@ -19,7 +21,8 @@ class Ema:
     def __init__(self, generator: nn.Module, half_life: float, ramp: float, batch_size: int) -> None:
         self.network = copy.deepcopy(generator).eval().requires_grad_(False)
         self._half_life, self._ramp, self._batch_size = half_life, ramp, batch_size
-        self._pairs = list(zip(self.network.parameters(), generator.parameters(), strict=True))
+        self._averages: list[Tensor] = list(self.network.parameters())
+        self._parameters: list[Tensor] = list(generator.parameters())
         self._buffers = list(zip(self.network.buffers(), generator.buffers(), strict=True))
 
     def decay(self, step: int) -> float:
@@ -29,7 +32,6 @@ class Ema:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        averages, parameters = [a for a, _ in self._pairs], [p for _, p in self._pairs]
-        torch._foreach_lerp_(averages, parameters, 1 - self.decay(step))
+        torch._foreach_lerp_(self._averages, self._parameters, 1 - self.decay(step))
         for average, buffer in self._buffers:
             average.copy_(buffer)

@@ -1,8 +1,8 @@
 """The feed: batches of reals, in a shuffled order that a checkpoint can go on with in the middle of an epoch.
 
-Data that fit stay on the device as they are (images as uint8) and are gathered and normalised there; everything else comes from
-DataLoader workers through pinned memory. Both follow the same order: one permutation per epoch, derived from the seed.
-The last, smaller batch of an epoch is dropped.
+Data that fit stay on the device as they are (images as uint8) and are gathered and normalised there; everything else
+comes from DataLoader workers through pinned memory. Both follow the same order: one permutation per epoch, derived
+from the seed. The last, smaller batch of an epoch is dropped.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,9 @@ def open_feed(
     """
     size = len(data)  # type: ignore[arg-type]
     if size < batch_size:
-        raise DataError(f"the data have {size} samples, fewer than train.batch_size = {batch_size}; choose a smaller one")
+        raise DataError(
+            f"the data have {size} samples, fewer than train.batch_size = {batch_size}; choose a smaller one"
+        )
     _check(data, spec)
     if isinstance(data, TensorDataset) and _fits(data, device):
         return ResidentFeed(data, spec, batch_size, seed, device)
@@ -111,7 +113,13 @@ class StreamedFeed:
     """Samples decoded by worker processes ahead of time, copied from pinned memory."""
 
     def __init__(
-        self, data: "Dataset[Any]", spec: DataSpec, batch_size: int, seed: int, device: torch.device, workers: int
+        self,
+        data: "Dataset[Any]",
+        spec: DataSpec,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        workers: int,
     ) -> None:
         self._data, self._spec, self._device, self._workers = data, spec, device, workers
         self._seed = seed
@@ -141,7 +149,7 @@ class StreamedFeed:
     def _loader(self) -> "DataLoader[Any]":
         return DataLoader(
             self._data,
-            batch_sampler=_Batches(self._order),  # type: ignore[arg-type]  # torch asks for a Sampler, needs an iterable
+            batch_sampler=_Batches(self._order),  # torch asks for a Sampler, an iterable does
             num_workers=self._workers,
             pin_memory=self._device.type == "cuda",
             # Only seeds what happens inside workers; without it the loader would draw from torch's global generator.

@@ -1,7 +1,7 @@
 """The two phases of a step: one update of D, one update of G (Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1).
 
-Capture-safe: no line here waits for the device, branches on a tensor's value or changes a shape. So the same phase can run
-eagerly, compiled or as a replayed graph.
+Capture-safe: no line here waits for the device, branches on a tensor's value or changes a shape. So the same phase can
+run eagerly, compiled or as a replayed graph.
 """
 
 import torch
@@ -79,13 +79,17 @@ def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) 
 
 
 def _update(player: Player, loss: Tensor, phase: Phase, index: int, numbers: Numbers, *, measure: bool) -> None:
-    """The rest of a phase: penalties, one backward, what regularizers do to gradients, one optimizer step, what they do after."""
+    """The rest of a phase: penalties, one backward, what regularizers do to gradients, one optimizer step, what they
+    do after."""
     for penalty in player.penalties(phase, index, numbers):
         loss = loss + penalty
     player.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if measure:  # raw gradients, before any clipping
-        numbers.add(f"gradient/{player.role}", get_total_norm([p.grad for p in player.with_gradient() if p.grad is not None]))
+        numbers.add(
+            f"gradient/{player.role}",
+            get_total_norm([p.grad for p in player.with_gradient() if p.grad is not None]),
+        )
     player.adjust_gradients(numbers)
     player.optimizer.step()
     with torch.no_grad():

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from gancore.contracts import Context, DiscriminatorInputs, GradientsReady, ParametersUpdated, Penalty, Phase, Role
+from gancore.contracts import (
+    Context,
+    DiscriminatorInputs,
+    GradientsReady,
+    ParametersUpdated,
+    Penalty,
+    Phase,
+    Role,
+)
 from gancore.training.numbers import Numbers
 
 
@@ -79,7 +87,8 @@ class Player:
 
     def _with(self, moment: type) -> tuple[Regularizer, ...]:
         return self._moments.setdefault(
-            moment, tuple(regularizer for regularizer in self.regularizers if isinstance(regularizer.component, moment))
+            moment,
+            tuple(regularizer for regularizer in self.regularizers if isinstance(regularizer.component, moment)),
         )
 
     @cached_property

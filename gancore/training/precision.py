@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from attrs import frozen
@@ -23,11 +23,13 @@ class Precision:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Around the loop: torch's global switches. Convolutions are also made to choose the same algorithm every time."""
+        """Around the loop: torch's global switches. Convolutions are also made to choose the same algorithm every
+        time."""
         if self.device.type != "cuda":
             yield
             return
-        matmul, conv, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn
+        cudnn: Any = torch.backends.cudnn  # torch's stubs do not know its parts
+        matmul, conv = torch.backends.cuda.matmul, cudnn.conv
         before = (matmul.fp32_precision, conv.fp32_precision, cudnn.deterministic, cudnn.benchmark)
         wanted = "ieee" if self.name == "fp32" else "tf32"
         try:

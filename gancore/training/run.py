@@ -51,7 +51,7 @@ class Run:
     _folder: Path | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
 
-    # ------------------------------------------------------------------------------------------------------------- training
+    # --------------------------------------------------------------------------------------------------- training
 
     def advance(self, steps: int = 1) -> None:
         """Take `steps` steps (fewer if `stop` is called). Nothing in here waits for the device."""
@@ -118,10 +118,12 @@ class Run:
         for player in (self.game.discriminator, self.game.generator):
             numbers[f"lr/{player.role}"] = float(player.optimizer.param_groups[0]["lr"])
         if sick := [f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value)]:
-            raise NonFiniteError(f"step {self.step}: {', '.join(sick)} (since the last look, at most {self.log_every} steps ago)")
+            raise NonFiniteError(
+                f"step {self.step}: {', '.join(sick)} (since the last look, at most {self.log_every} steps ago)"
+            )
         return numbers
 
-    # ------------------------------------------------------------------------------------------------------------ looking
+    # -------------------------------------------------------------------------------------------------- looking
 
     @property
     def generator(self) -> nn.Module:
@@ -166,7 +168,7 @@ class Run:
         found = metric.evaluate(self.game.feed.sample(metric.samples), self.sample(z, y))
         return {f"metric/{key}/{name}": float(value) for name, value in found.items()}
 
-    # --------------------------------------------------------------------------------------------------------------- state
+    # ----------------------------------------------------------------------------------------------------- state
 
     def save(self) -> Path:
         """Write a checkpoint of this moment into the run folder.
@@ -230,7 +232,7 @@ class Run:
         components |= {f"callback/{key}": callback for key, callback in self.callbacks.items()}
         return [(name, component) for name, component in components.items() if isinstance(component, Stateful)]
 
-    def _tell(self, moment: type, call: Callable[[Any], None], *, due: bool = False) -> None:
+    def _tell(self, moment: type[Any], call: Callable[[Any], None], *, due: bool = False) -> None:
         for callback in self.callbacks.values():
-            if isinstance(callback, moment) and (not due or self.step % callback.every == 0):
+            if isinstance(callback, moment) and not (due and self.step % callback.every):
                 call(callback)

@@ -8,7 +8,7 @@ from torch.nn import Parameter
 INF, NAN = torch.inf, torch.nan
 numbers = st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=6)
 
-# -------------------------------------------------------------------------------------------------------------- by norm
+# --------------------------------------------------------------------------------------------------- by norm
 
 
 def test_by_norm_scales_everything_to_a_total_norm_of_one(with_gradients, context):
@@ -62,7 +62,7 @@ def test_a_norm_that_overflows_does_not_turn_gradients_into_zeros(with_gradients
     assert report["norm"].isinf()
 
 
-# ------------------------------------------------------------------------------------------------------------- by value
+# -------------------------------------------------------------------------------------------------- by value
 
 
 def test_by_value_clamps_every_element_and_reports_the_share(with_gradients, context):
@@ -71,7 +71,7 @@ def test_by_value_clamps_every_element_and_reports_the_share(with_gradients, con
     torch.testing.assert_close(parameters[0].grad, torch.tensor([0.01, -0.001]))
     torch.testing.assert_close(parameters[1].grad, torch.tensor([[-0.01, 0.01]]))
     assert report["clipped"] == 0.5
-    torch.testing.assert_close(report["norm"], torch.tensor(3.0414302))  # sqrt(0.25 + 1e-6 + 9 + 1e-4)
+    torch.testing.assert_close(report["norm"], torch.tensor(3.0413979))  # sqrt(0.25 + 1e-6 + 9 + 1e-4)
 
 
 def test_by_value_takes_the_limit(with_gradients, context):
@@ -89,7 +89,7 @@ def test_by_value_leaves_what_is_not_finite(with_gradients, context):
     assert report["norm"].isnan()
 
 
-# ------------------------------------------------------------------------------------------------------------- adaptive
+# -------------------------------------------------------------------------------------------------- adaptive
 
 
 def test_adaptive_limits_each_rows_gradient_to_a_share_of_its_weights_norm(with_gradients, context):
@@ -126,9 +126,7 @@ def test_adaptive_takes_kernels_by_output_and_vectors_whole(with_gradients, cont
     torch.testing.assert_close(parameters[0].grad, kernel * torch.tensor([1.0, 1.0, 0.1]).view(3, 1, 1, 1))
     torch.testing.assert_close(parameters[1].grad, torch.tensor([0.6, 0.8]))
     torch.testing.assert_close(parameters[2].grad, torch.tensor([[5.0], [12.0]]) * 2**0.5 / 13)
-    torch.testing.assert_close(
-        report["clipped"], torch.tensor(0.6)
-    )  # one kernel, both vectors, of five units
+    torch.testing.assert_close(report["clipped"], torch.tensor(0.6))  # one kernel, both vectors, of five units
 
 
 def test_adaptive_against_equation_3_in_float64(with_gradients, context):
@@ -142,16 +140,14 @@ def test_adaptive_against_equation_3_in_float64(with_gradients, context):
 
 
 def test_adaptive_keeps_a_non_finite_unit_and_clips_the_others(with_gradients, context):
-    parameters = with_gradients(
-        [torch.tensor([[1.0, INF], [NAN, 1.0], [3.0, 4.0]])], [torch.full((3, 2), 0.5**0.5)]
-    )
+    parameters = with_gradients([torch.tensor([[1.0, INF], [NAN, 1.0], [3.0, 4.0]])], [torch.full((3, 2), 0.5**0.5)])
     report = GradientClipping(by="adaptive", limit=1.0).gradients_ready(parameters, context)
     expected = torch.tensor([[1.0, INF], [NAN, 1.0], [0.6, 0.8]])
     torch.testing.assert_close(parameters[0].grad, expected, equal_nan=True)
     torch.testing.assert_close(report["clipped"], torch.tensor(1 / 3))
 
 
-# ----------------------------------------------------------------------------------------------------------------- all
+# ------------------------------------------------------------------------------------------------------- all
 
 every_rule = pytest.mark.parametrize("by", ["norm", "value", "adaptive"])
 

@@ -1,4 +1,4 @@
-"""cifar10: its spec, and what it says without its files. (Its files are pickles with a fixed md5: none can be made up.)"""
+"""cifar10: its spec, and what it says without its files, which have a fixed md5 and cannot be made up."""
 
 import pytest
 from gancore_images.cifar10 import Cifar10
@@ -21,7 +21,14 @@ def test_missing_files_name_the_folder_and_the_remedy(tmp_path):
 def test_files_with_another_checksum_are_not_unpickled(tmp_path):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
-    for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
+    for name in (
+        "data_batch_1",
+        "data_batch_2",
+        "data_batch_3",
+        "data_batch_4",
+        "data_batch_5",
+        "test_batch",
+    ):
         # A pickle that, opened, would leave a file behind.
         (folder / name).write_bytes(b"cos\nsystem\n(S'touch " + bytes(tmp_path / "opened") + b"'\ntR.")
     with pytest.raises(DataError, match="six original batches"):

@@ -1,11 +1,12 @@
-"""mnist and fashion-mnist: on tiny files in the right format, on a local server, and on the real files where they are."""
+"""mnist and fashion-mnist: tiny files in the right format, a local server, the real files where they are."""
 
 import gzip
 import hashlib
 import os
+import socket
 import struct
 import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ BOTH = pytest.mark.parametrize(("dataset", "name"), [(Mnist, "MNIST"), (FashionM
 
 
 def idx(tensor):
-    return b"\0\0\x08" + bytes([tensor.dim()]) + struct.pack(f">{tensor.dim()}I", *tensor.shape) + bytes(tensor.flatten())
+    return (
+        b"\0\0\x08" + bytes([tensor.dim()]) + struct.pack(f">{tensor.dim()}I", *tensor.shape) + bytes(tensor.flatten())
+    )
 
 
 def files(images, labels, prefix="train"):
@@ -124,7 +127,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, images, labels)
         Mnist(root=str(tmp_path)).load()
 
 
-# ------------------------------------------------------------------------------------------------------------- download
+# --------------------------------------------------------------------------------------------------- download
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -138,7 +141,7 @@ def server(tmp_path, monkeypatch):
     folder = tmp_path / "served"
     folder.mkdir()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Quiet(*a, directory=str(folder))) as http:
+    with HTTPServer(("127.0.0.1", 0), lambda *a: Quiet(*a, directory=str(folder))) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield folder, f"http://127.0.0.1:{http.server_port}/"
@@ -173,15 +176,18 @@ def test_download_leaves_alone_what_is_there(tmp_path, tiny, mirror):
     assert len(Mnist(root=str(tmp_path), download=True).load()) == 3
 
 
-def test_download_that_fails_says_where_to_and_why(tmp_path, mirror):
-    (mirror / "train-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match=r"(?s)MNIST could not be downloaded to .*404.*put them there"):
+def test_download_that_fails_says_where_to_and_why(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(Mnist.source, "mirrors", [nobody])
+    with pytest.raises(DataError, match=r"(?s)MNIST could not be downloaded to .*refused.*put them there"):
         Mnist(root=str(tmp_path), download=True).load()
 
 
 def test_download_with_a_wrong_checksum_is_refused(tmp_path, mirror):
     (mirror / "train-images-idx3-ubyte.gz").write_bytes(b"something else")
-    with pytest.raises(DataError, match="(?s)could not be downloaded.*corrupted"):
+    with pytest.raises(DataError, match=r"(?s)could not be downloaded.*corrupted"):
         Mnist(root=str(tmp_path), download=True).load()
 
 
@@ -191,7 +197,7 @@ def test_download_to_where_nothing_can_be_written_is_an_error_of_ours(tmp_path):
         Mnist(root=str(tmp_path), download=True).load()
 
 
-# ------------------------------------------------------------------------------------------------------- the real thing
+# --------------------------------------------------------------------------------------------- the real thing
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 DATA = Path(os.environ.get("GANCORE_DATA", SHARED))

@@ -27,9 +27,7 @@ def both(data, **options):
 
 
 def linears(network):
-    return [
-        (layer.in_features, layer.out_features) for layer in network.modules() if isinstance(layer, nn.Linear)
-    ]
+    return [(layer.in_features, layer.out_features) for layer in network.modules() if isinstance(layer, nn.Linear)]
 
 
 # ----------------------------------------------------------------------------------------- shapes and ranges
@@ -65,9 +63,7 @@ def test_defaults():
     assert linears(model.generator(DataSpec((1, 8, 8)))) == [(64, 256), (256, 512), (512, 64)]
 
 
-@pytest.mark.parametrize(
-    ("bounds", "low", "high"), [((-1.0, 1.0), -1, 1), ((0.0, 1.0), 0, 1), ((-3.0, 5.0), -3, 5)]
-)
+@pytest.mark.parametrize(("bounds", "low", "high"), [((-1.0, 1.0), -1, 1), ((0.0, 1.0), 0, 1), ((-3.0, 5.0), -3, 5)])
 def test_output_fills_the_range_of_the_data_and_no_more(bounds, low, high):
     G, _ = both(DataSpec((6,), range=bounds))
     x = G(100 * torch.randn(200, 8))
@@ -106,11 +102,7 @@ def test_finite_gradients_reach_every_parameter(activation, norm, conditional):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("norm", ["none", "layer"])
 def test_score_has_a_second_derivative_for_gradient_penalties(activation, norm):
-    D = (
-        Mlp(hidden=(4, 3), activation=activation, discriminator_norm=norm)
-        .discriminator(DataSpec((5,)))
-        .double()
-    )
+    D = Mlp(hidden=(4, 3), activation=activation, discriminator_norm=norm).discriminator(DataSpec((5,))).double()
     x = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(D, (x,))
 

@@ -1,4 +1,4 @@
-"""The laws every optimizer of this plugin keeps: lowering a quadratic, lazy correction, resuming bit by bit."""
+"""What every optimizer here keeps to: lowering a quadratic, lazy correction, resuming bit by bit."""
 
 import pytest
 import torch

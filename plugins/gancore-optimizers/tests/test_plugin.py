@@ -22,7 +22,5 @@ def test_target_of_an_offer_imports(offer):
 
 
 def test_listing_offers_does_not_import_torch():
-    code = (
-        "import sys, gancore_optimizers as g; list(g.gancore_optimizers()); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, gancore_optimizers as g; list(g.gancore_optimizers()); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

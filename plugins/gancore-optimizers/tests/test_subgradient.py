@@ -95,9 +95,7 @@ def test_the_rate_may_be_a_tensor(normalize):
 
 
 def test_a_copied_optimizer_still_normalises():
-    optimizer = copy.deepcopy(
-        Subgradient(lr=5.0, normalize=True).build([parameter([0.0, 0.0], [3.0, 4.0])], 1.0)
-    )
+    optimizer = copy.deepcopy(Subgradient(lr=5.0, normalize=True).build([parameter([0.0, 0.0], [3.0, 4.0])], 1.0))
     optimizer.param_groups[0]["params"][0].grad = torch.tensor([3.0, 4.0])
     optimizer.step()
     torch.testing.assert_close(optimizer.param_groups[0]["params"][0].detach(), torch.tensor([-3.0, -4.0]))
@@ -119,7 +117,7 @@ def test_a_closure_is_evaluated_with_gradients():
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("power", [0.5, 0.75, 1.0])
 def test_the_best_value_of_a_convex_function_with_kinks_obeys_its_bound(power, normalize):
-    """best - f* <= (R^2 + sum ||step||^2) / (2 sum a_t), R the first distance to the minimum (Boyd et al. 2003)."""
+    """best - f* <= (R^2 + sum ||step||^2) / (2 sum a_t), R = ||x_0 - x*|| (Boyd et al. 2003)."""
     weights = torch.tensor([1.0, 10.0], dtype=torch.float64)
     x = nn.Parameter(torch.tensor([2.0, -1.0], dtype=torch.float64))
     component = Subgradient(lr=0.3, power=power, normalize=normalize)

@@ -52,9 +52,7 @@ def field(loss, penalties, point: Tensor) -> Tensor:
         real_score=D(real),
     )
     context = Context(rng=torch.Generator(), step=torch.tensor(0.0), steps=500)
-    of_d = loss.discriminator(D(real), D(fake)) + sum(
-        penalty.penalty(phase, context) for penalty in penalties
-    )
+    of_d = loss.discriminator(D(real), D(fake)) + sum(penalty.penalty(phase, context) for penalty in penalties)
     of_g = loss.generator(D(real), D(fake))
     (by_psi,) = torch.autograd.grad(of_d, psi, create_graph=True)
     (by_theta,) = torch.autograd.grad(of_g, theta, create_graph=True)

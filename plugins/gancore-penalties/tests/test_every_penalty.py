@@ -24,8 +24,7 @@ def test_first_and_second_derivatives_by_ds_parameters_agree_with_finite_differe
     real, fake = batches()
     rng = torch.Generator().manual_seed(1)
     weights = [
-        torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True)
-        for shape in ((3, 4), (4,), (4,))
+        torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True) for shape in ((3, 4), (4,), (4,))
     ]
 
     def value(inner, bias, outer):

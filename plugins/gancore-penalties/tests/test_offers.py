@@ -21,7 +21,5 @@ def test_every_target_imports_and_is_built_from_its_defaults(offer):
 
 
 def test_listing_the_offers_does_not_import_torch():
-    code = (
-        "import sys, gancore_penalties as p; list(p.gancore_regularizers()); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, gancore_penalties as p; list(p.gancore_regularizers()); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -34,8 +34,8 @@ def test_against_a_reference_with_the_same_draw(discriminators, phase, context):
 
 
 def test_each_sample_has_one_draw_for_all_of_its_pixels(discriminators, phase, context):
-    # Reals at 0 and fakes at 1: a point on the line between has all coordinates equal. D's slope at x is A x, and
-    # A takes differences of coordinates, so that only points off the line have any.
+    # Reals at 0 and fakes at 1: a point on the line between has all coordinates equal. D's slope at x is A x,
+    # and A takes differences of coordinates, so that only points off the line have any.
     A = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
     zeros, ones = torch.zeros(8, 2, dtype=torch.float64), torch.ones(8, 2, dtype=torch.float64)
     paid = WganGp(weight=1.0).penalty(phase(discriminators["quadratic"](A), zeros, ones), context())
@@ -49,12 +49,8 @@ def test_the_points_between_are_given_the_reals_labels(discriminators, phase, co
     torch.testing.assert_close(paid, torch.tensor(1.0, dtype=torch.float64))
 
 
-@pytest.mark.parametrize(
-    ("distance", "weight", "slope", "optimum"), [(2.0, 1.0, 2.0, 3.0), (0.5, 0.1, 3.5, 1.125)]
-)
-def test_the_best_critic_of_two_point_masses(
-    distance, weight, slope, optimum, discriminators, phase, context
-):
+@pytest.mark.parametrize(("distance", "weight", "slope", "optimum"), [(2.0, 1.0, 2.0, 3.0), (0.5, 0.1, 3.5, 1.125)])
+def test_the_best_critic_of_two_point_masses(distance, weight, slope, optimum, discriminators, phase, context):
     """E D(real) - E D(fake) - penalty has its maximum d + d^2 / (4 w) at slope 1 + d / (2 w)."""
     real, fake = torch.tensor([[distance]]).double(), torch.tensor([[0.0]]).double()
     D = discriminators["linear"](torch.tensor([0.5], dtype=torch.float64))

@@ -42,9 +42,7 @@ def test_same_seed_same_bytes_other_seed_other_samples():
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"side": 0}, {"spacing": 0.0}, {"sigma": -0.1}, {"samples": 0}, {"seed": -1}]
-)
+@pytest.mark.parametrize("wrong", [{"side": 0}, {"spacing": 0.0}, {"sigma": -0.1}, {"samples": 0}, {"seed": -1}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Grid(**wrong)

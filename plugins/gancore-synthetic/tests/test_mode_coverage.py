@@ -50,10 +50,7 @@ def test_sigma_of_its_own():
 
 
 def test_geometry_of_the_ring_is_an_option():
-    assert (
-        evaluate([[2.0, 0.0], [-1.0, math.sqrt(3)], [-1.0, -math.sqrt(3)]], modes=3, radius=2.0)["modes"]
-        == 3.0
-    )
+    assert evaluate([[2.0, 0.0], [-1.0, math.sqrt(3)], [-1.0, -math.sqrt(3)]], modes=3, radius=2.0)["modes"] == 3.0
 
 
 def test_geometry_of_the_grid_is_an_option():
@@ -86,7 +83,7 @@ def test_draw_from_the_data_set_itself(mixture, data, modes):
 
 
 def test_images_are_refused_with_a_word_what_to_do():
-    with pytest.raises(ComponentError, match=r"shape \(1, 8, 8\).*'ring' or 'grid'"):
+    with pytest.raises(ComponentError, match=r"not \(1, 8, 8\): use it with .*'ring' or 'grid'"):
         ModeCoverage().evaluate(torch.zeros(4, 1, 8, 8), torch.zeros(4, 1, 8, 8))
 
 

@@ -61,9 +61,7 @@ def test_drawing_leaves_torchs_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"modes": 0}, {"radius": 0.0}, {"sigma": -0.1}, {"samples": 0}, {"seed": -1}]
-)
+@pytest.mark.parametrize("wrong", [{"modes": 0}, {"radius": 0.0}, {"sigma": -0.1}, {"samples": 0}, {"seed": -1}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Ring(**wrong)

@@ -36,9 +36,7 @@ class GradientClipping:
     """
 
     on: Literal["discriminator", "generator", "both"] = option("both", "The networks it is for.")
-    by: Literal["norm", "value", "adaptive"] = option(
-        "norm", "What is limited: total norm, elements or units."
-    )
+    by: Literal["norm", "value", "adaptive"] = option("norm", "What is limited: total norm, elements or units.")
     limit: float | None = option(
         None, "Largest norm (if not given: 1.0), element (0.01) or ||g|| / ||w|| (0.01).", optional(gt(0))
     )

@@ -11,23 +11,21 @@ from gancore_dcgan.networks import Discriminator, Generator, Norm
 
 @component
 class Dcgan:
-    """DCGAN (Radford et al. 2015, arXiv:1511.06434, section 3 and figure 1), for square images of 16, 32, 64, ... pixels.
+    """DCGAN (Radford et al. 2015, arXiv:1511.06434, section 3 and figure 1) for square images from 16 pixels.
 
         G:  z [, e(y)] -> 4 x 4 -> 8 x 8 -> ... -> size x size, tanh
         D:  x -> size / 2 -> ... -> 4 x 4 -> 1  [+ <e(y), sum over 4 x 4>]
 
-    Each arrow is a 4 x 4 (transposed) convolution of stride 2. Channels double from `width` at size / 2 towards 4 x 4,
-    but not beyond 8 times `width`; figure 1 is width = 128 at 64 x 64. ReLU in G, LeakyReLU of slope 0.2 in D. No norm
-    on G's last and D's first layer.
+    Each arrow is a 4 x 4 (transposed) convolution, of stride 2 but to and from one pixel. Channels double
+    from `width` at size / 2 towards 4 x 4, up to 8 times `width`; figure 1 is width = 128 at 64 x 64. ReLU in
+    G, LeakyReLU of slope 0.2 in D. No norm on G's last and D's first layer.
 
-    Conditional: G appends a learned embedding e(y) to z, D adds the projection of its last features onto another
-    (Miyato & Koyama 2018, arXiv:1802.05637, equation 3).
+    Conditional: G appends a learned embedding e(y) to z (Mirza & Osindero 2014, arXiv:1411.1784); D adds the
+    projection of its last features onto one of its own (Miyato & Koyama 2018, arXiv:1802.05637, equation 3).
     """
 
     latent_dim: int = option(100, "Numbers in a latent z.", ge(1))
-    width: int = option(
-        64, "Channels at half of the images' size; doubles with each halving, up to 8 times.", ge(1)
-    )
+    width: int = option(64, "Channels at half the size; doubling down to 4 x 4, up to 8 times.", ge(1))
     generator_norm: Literal["none", "batch"] = option("batch", "Normalisation in G.")
     discriminator_norm: Norm = option(
         "batch", "Normalisation in D; layer is over channels and pixels. No batch norm with penalties."
@@ -49,9 +47,7 @@ class Dcgan:
 
     def discriminator(self, data: DataSpec) -> nn.Module:
         channels, size = _image(data)
-        return initialise(
-            Discriminator(self.width, channels, size, self.discriminator_norm, self._classes(data))
-        )
+        return initialise(Discriminator(self.width, channels, size, self.discriminator_norm, self._classes(data)))
 
     def _classes(self, data: DataSpec) -> int:
         """Classes the networks know of; 0 where they ignore labels."""
@@ -75,7 +71,7 @@ def _image(data: DataSpec) -> tuple[int, int]:
     if height != width or larger < 16 or larger & (larger - 1):
         size = max(16, 1 << (larger - 1).bit_length())
         raise ComponentError(
-            f"{makes}, not {height} x {width}: set size = {size} under [data] where the data set has that option, "
+            f"{makes}, not {height} x {width}: set size = {size} under [data] if the data have that option, "
             'or name = "mlp" under [model]'
         )
     return channels, height

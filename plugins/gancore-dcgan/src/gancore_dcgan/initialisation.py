@@ -15,7 +15,7 @@ STD = 0.02
 def initialise(network: N) -> N:
     """Weights N(0, 0.02^2) (Radford et al. 2015, arXiv:1511.06434, section 4), biases 0, in place.
 
-    Gains of batch norm N(1, 0.02^2), as in the authors' code; of layer norm 1. D's label embedding, a weight that
+    Gains of batch norm N(1, 0.02^2), as in the authors' code; of layer norm 1. D's label embedding, which
     features are projected onto, N(0, 0.02^2); G's, which stands beside z, N(0, 1) as z.
     """
     for module in network.modules():

@@ -38,7 +38,8 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.label is not None:
             z = torch.cat([z, self.label(given(y))], dim=1)
-        return self.layers(z[:, :, None, None])
+        x: Tensor = self.layers(z[:, :, None, None])
+        return x
 
 
 class Discriminator(nn.Module):
@@ -54,7 +55,7 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         features = self.features(x)
-        score = self.score(features).flatten()
+        score: Tensor = self.score(features).flatten()
         if self.label is not None:
             score = score + (self.label(given(y)) * features.sum((2, 3))).sum(1)
         return score
@@ -92,6 +93,7 @@ def norm_of(norm: Norm, channels: int) -> list[nn.Module]:
 
 
 def given(y: Tensor | None) -> Tensor:
+    """The labels that a conditional network cannot do without."""
     if y is None:
         raise ValueError("this network is conditional: call it as network(input, labels), labels (N,) int64")
     return y

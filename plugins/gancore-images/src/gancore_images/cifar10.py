@@ -24,9 +24,7 @@ class Cifar10:
     """
 
     root: str = option("data", "Folder that holds cifar-10-batches-py, or is to.")
-    download: bool = option(
-        False, "Download what is missing, or unpack cifar-10-python.tar.gz if it is in root."
-    )
+    download: bool = option(False, "Download what is missing, or unpack cifar-10-python.tar.gz if it is in root.")
     split: Literal["train", "test"] = option("train", "Which samples.")
     size: int | None = option(None, "Side of the images in pixels; unset: 32.", optional(ge(1)))
 

@@ -1,7 +1,7 @@
 """One image file to one tensor, whatever camera, scanner or program wrote it."""
 
 import warnings
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from PIL import Image
@@ -50,9 +50,7 @@ def decode(path: str, size: int, channels: Channels) -> Tensor:
         ) from error
     # Pillow's decoders raise almost anything on damaged files: OSError, SyntaxError, struct.error and more.
     except Exception as error:
-        raise DataError(
-            f"{path}: cannot be decoded ({error}); repair it or take it out of the folder"
-        ) from error
+        raise DataError(f"{path}: cannot be decoded ({error}); repair it or take it out of the folder") from error
 
 
 def _square(image: Image.Image, size: int, channels: Channels) -> Image.Image:
@@ -85,11 +83,10 @@ def _opaque(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """16 grey bits to 8: round(v / 257), which takes 65535 to 255. Pillow itself would clip at 255."""
     wide = image.convert("I")
-    low, high = wide.getextrema()
+    # Two numbers, because there is one channel.
+    low, high = cast(tuple[int, int], wide.getextrema())
     if low < 0 or high > 65535:
-        raise ValueError(
-            f"32-bit pixels from {low} to {high} have no agreed range; convert it to 8 or 16 bits"
-        )
+        raise ValueError(f"32-bit pixels from {low} to {high} have no agreed range; convert it to 8 or 16 bits")
     return wide.point(lambda v: v * (1 / 257) + 0.5).convert("L")
 
 

@@ -18,10 +18,11 @@ def fetch(source: type[V], root: Path, *, train: bool) -> V:
         DataError: no network, no space, no permission, or what came is not what it should be.
     """
     try:
-        return source(root, train=train, download=True)
+        loaded: V = source(root, train=train, download=True)
     # URLError and time-outs are OSErrors; torchvision raises RuntimeError for a wrong checksum.
     except (OSError, RuntimeError, EOFError, zlib.error) as error:
         raise DataError(
             f"{source.__name__} could not be downloaded to {root}: {error}\n"
             "Check the network and the folder, or get the files elsewhere and put them there."
         ) from error
+    return loaded

@@ -48,8 +48,8 @@ class ImageFolder:
         paths = Paths(path for images in found for path in images)
         counts = torch.tensor([len(images) for images in found])
         labels = torch.arange(len(found)).repeat_interleave(counts) if self.labels else None
-        images = DecodedImages(paths, labels, self.size, self.channels)
-        return images.resident() if self.resident else images
+        stream = DecodedImages(paths, labels, self.size, self.channels)
+        return stream.resident() if self.resident else stream
 
     def _folder(self) -> str:
         # Absolute, because a worker process may stand elsewhere.
@@ -64,9 +64,7 @@ class ImageFolder:
             )
         folders = [entry.path for entry in entries if entry.is_dir()]
         if not folders:
-            raise DataError(
-                f"{self._folder()}: labels = true needs one folder per class in it, and there is none"
-            )
+            raise DataError(f"{self._folder()}: labels = true needs one folder per class in it, and there is none")
         return folders
 
 

@@ -1,5 +1,6 @@
 """A whole data set to another size, once, when it is loaded."""
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
@@ -12,8 +13,9 @@ def resized(images: Tensor, size: int) -> Tensor:
     if images.shape[2:] == (size, size):
         return images
     out = images.new_empty(*images.shape[:2], size, size)
-    for small, large in zip(images.split(CHUNK), out.split(CHUNK), strict=True):
-        large.copy_(interpolate(small, size=(size, size), mode="bicubic", antialias=True))
+    for small, large in zip(torch.split(images, CHUNK), torch.split(out, CHUNK), strict=True):
+        exact = interpolate(small.float(), size=(size, size), mode="bicubic", antialias=True)
+        large.copy_(exact.round_().clamp_(0, 255))
     return out
 
 

@@ -16,13 +16,7 @@ def gancore_losses() -> Iterable[Component]:
         ),
         Component("lsgan", "gancore_losses.lsgan:LsGan", "Least squares towards target scores."),
         Component("hinge", "gancore_losses.hinge:Hinge", "Margin loss, usually with spectral norm."),
-        Component(
-            "wasserstein", "gancore_losses.wasserstein:Wasserstein", "Critic scores; needs Lipschitz control."
-        ),
-        Component(
-            "wgan-gp", "gancore_losses.wgan_gp:WganGp", "Wasserstein that brings its gradient penalty along."
-        ),
-        Component(
-            "relativistic", "gancore_losses.relativistic:Relativistic", "RpGAN: scores compared in pairs."
-        ),
+        Component("wasserstein", "gancore_losses.wasserstein:Wasserstein", "Critic scores; needs Lipschitz control."),
+        Component("wgan-gp", "gancore_losses.wgan_gp:WganGp", "Wasserstein that brings its gradient penalty along."),
+        Component("relativistic", "gancore_losses.relativistic:Relativistic", "RpGAN: scores compared in pairs."),
     ]

@@ -21,9 +21,7 @@ class Mlp:
     """
 
     latent_dim: int = option(64, "Numbers in a latent z.", ge(1))
-    hidden: tuple[int, ...] = option(
-        (256, 512), "Widths of G's hidden layers, from z on.", deep_iterable(ge(1))
-    )
+    hidden: tuple[int, ...] = option((256, 512), "Widths of G's hidden layers, from z on.", deep_iterable(ge(1)))
     discriminator_hidden: tuple[int, ...] | None = option(
         None,
         "Widths of D's hidden layers, from x on; left out: `hidden` reversed.",
@@ -31,9 +29,7 @@ class Mlp:
     )
     activation: Activation = option("leaky-relu", "After every hidden layer; leaky-relu has slope 0.2.")
     norm: Norm = option("none", "Normalisation in G's hidden layers.")
-    discriminator_norm: Norm = option(
-        "none", "Normalisation in D's hidden layers; no batch norm with penalties."
-    )
+    discriminator_norm: Norm = option("none", "Normalisation in D's hidden layers; no batch norm with penalties.")
     init: Init = option("default", "Initial weights; default is torch's, normal is N(0, 0.02^2).")
     conditional: bool = option(False, "Use the labels.")
     embedding_dim: int = option(16, "Numbers in the embedding of a label, where conditional.", ge(1))

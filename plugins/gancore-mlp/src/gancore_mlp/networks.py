@@ -51,7 +51,8 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.label is not None:
             z = self.label(z, y)
-        return self.layers(z).unflatten(1, self.shape)
+        x: Tensor = self.layers(z)
+        return x.reshape(-1, *self.shape)
 
 
 class Discriminator(nn.Module):
@@ -77,7 +78,8 @@ class Discriminator(nn.Module):
         x = x.flatten(1)
         if self.label is not None:
             x = self.label(x, y)
-        return self.layers(x).squeeze(1)
+        score: Tensor = self.layers(x)
+        return score.squeeze(1)
 
 
 class AppendLabel(nn.Module):
@@ -89,9 +91,7 @@ class AppendLabel(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
         if y is None:
-            raise ValueError(
-                "this network is conditional: call it as network(input, labels), labels (N,) int64"
-            )
+            raise ValueError("this network is conditional: call it as network(input, labels), labels (N,) int64")
         return torch.cat([x, self.embedding(y)], dim=1)
 
 

@@ -18,9 +18,7 @@ class AdamW(Adam):
     torch's form: the decay follows the learning rate and its schedule.
     """
 
-    weight_decay: float = option(
-        0.01, "w: share of the weights taken away per step, times the learning rate.", ge(0)
-    )
+    weight_decay: float = option(0.01, "w: share of the weights taken away per step, times the learning rate.", ge(0))
 
     def build(self, parameters: Iterable[Parameter], lazy: float) -> torch.optim.Optimizer:
         betas = (self.beta1**lazy, self.beta2**lazy)

@@ -25,9 +25,7 @@ class Scheduled:
         "constant", "Course of the learning rate after the warm-up."
     )
     warmup: int = option(0, "Steps in which the learning rate rises linearly to its full value.", ge(0))
-    final: float = option(
-        0.0, "Share of the learning rate that linear and cosine end at, 0 to 1.", ge(0), le(1)
-    )
+    final: float = option(0.0, "Share of the learning rate that linear and cosine end at, 0 to 1.", ge(0), le(1))
 
     def factor(self, t: int, steps: int) -> float:
         """What the learning rate is multiplied by once t steps are finished."""

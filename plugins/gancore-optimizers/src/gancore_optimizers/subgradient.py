@@ -16,11 +16,11 @@ class Subgradient:
 
         x <- x - a_t g,   a_t = a / (1 + t)^p,   normalised: x <- x - a_t g / ||g||
 
-    with g a subgradient and t the steps finished. For p up to 1 the sum of a_t is infinite while a_t falls to 0:
-    on a convex function the best value so far then converges to the minimum. For p above 0.5 the sum of a_t^2
-    is finite as well: with stochastic subgradients, ReLU networks then approach critical points (Davis et al.
-    2018, arXiv:1804.07795). Both speak of one function that is minimised; a GAN is a game. A step need not
-    lower the loss.
+    with g a subgradient and t the steps finished. For p up to 1 the sum of a_t is infinite while a_t falls to
+    0: on a convex function the best value so far then converges to the minimum. For p above 0.5 the sum of
+    a_t^2 is finite as well: with stochastic subgradients, ReLU networks then approach critical points (Davis
+    et al. 2018, arXiv:1804.07795). Both speak of one function that is minimised; a GAN is a game. A step need
+    not lower the loss.
 
     At a kink g is what torch's autograd returns, and the tests pin it: 0 for relu, abs and hardtanh, so for
     hinge's relu(1 - x) at x = 1; the negative slope for leaky_relu; equal shares of ties for amax, max() and

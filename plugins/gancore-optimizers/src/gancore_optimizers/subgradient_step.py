@@ -24,9 +24,7 @@ class SubgradientStep(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        moving = [
-            (x, group["lr"]) for group in self.param_groups for x in group["params"] if x.grad is not None
-        ]
+        moving = [(x, group["lr"]) for group in self.param_groups for x in group["params"] if x.grad is not None]
         gradients = [x.grad for x, _ in moving]
         if moving and self.defaults["normalize"]:
             gradients = unit(gradients)

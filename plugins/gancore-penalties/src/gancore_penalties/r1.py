@@ -19,9 +19,7 @@ class R1:
     """
 
     on: Literal["discriminator"] = option("discriminator", "The network it is for.")
-    gamma: float = option(
-        10.0, "gamma: weight; StyleGAN2-ADA's code uses 0.0002 * resolution^2 / batch.", ge(0)
-    )
+    gamma: float = option(10.0, "gamma: weight; StyleGAN2-ADA's code uses 0.0002 * resolution^2 / batch.", ge(0))
     every: int = option(1, "Run on every k-th phase only, times k (lazy regularization).", ge(1))
 
     def penalty(self, phase: Phase, context: Context) -> Tensor:

@@ -60,8 +60,8 @@ class SpectralNorm:
                 )
             if not layer.weight.is_meta and not layer.weight.any():
                 raise ComponentError(
-                    f"spectral-norm: the weight of {place} is all zero, so that W / sigma(W) is 0 / 0. Remove the "
-                    " regularizer or choose another model."
+                    f"spectral-norm: the weight of {place} is all zero, so that W / sigma(W) is 0 / 0. "
+                    "Remove the regularizer or choose another model."
                 )
             parametrizations.spectral_norm(layer, n_power_iterations=self.iterations, eps=self.eps)
         return network

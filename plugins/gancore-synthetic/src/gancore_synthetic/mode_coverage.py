@@ -53,7 +53,7 @@ class ModeCoverage:
         distance = (fake[:, None] - centres.to(fake)).norm(dim=2)
         nearest, mode = distance.min(dim=1)
         # A comparison with NaN is false, so broken fakes count as low quality. Waits for the device.
-        hits = torch.bincount(mode[nearest <= 3 * sigma], minlength=len(centres)).double().cpu()
+        hits = torch.bincount(mode[nearest <= 3 * sigma].cpu(), minlength=len(centres)).double()
 
         total = float(hits.sum())
         share = hits / total if total else torch.eye(len(centres), dtype=hits.dtype)[0]

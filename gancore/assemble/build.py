@@ -1,0 +1,174 @@
+"""Builds what was selected and plugs it together.
+
+The order matters and is always the same: data, networks and what regularizers do to them, optimizers, streams,
+callbacks.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+
+from gancore.assemble.blueprint import ROLES, Objects, blueprint_of, unique
+from gancore.components import options_of
+from gancore.contracts import Context, DataSpec, Penalty, Role
+from gancore.errors import ComponentError, ExperimentError, Problem, UserError
+from gancore.experiment import Experiment, Selection, Train
+from gancore.experiment.write import write
+from gancore.training.ema import Ema
+from gancore.training.feed import open_feed
+from gancore.training.latents import Latents
+from gancore.training.phases import Game
+from gancore.training.player import Player, Regularizer
+from gancore.training.precision import Precision
+from gancore.training.run import Run
+from gancore.training.streams import GlobalStreams, stream
+
+
+def assemble(
+    experiment: Experiment, objects: Objects | None = None, make_folder: Callable[[], Path] | None = None
+) -> Run:
+    """Build the run.
+
+    Args:
+        objects: what a script hands in instead of naming it.
+        make_folder: makes the run folder; called when something is first written.
+
+    Raises:
+        UserError: something is missing, not there, or does not fit.
+    """
+    objects = objects or Objects()
+    train = experiment.train
+    device = choose_device(train.device)
+    data, spec = _data(experiment, objects)
+    blueprint = blueprint_of(experiment, spec, objects)
+    blueprint.verify()
+    feed = open_feed(data, spec, batch_size=train.batch_size, seed=train.seed, device=device, workers=train.workers)
+    steps = plan_steps(train, len(data))  # type: ignore[arg-type]  # map-style data sets have a length
+    clock = torch.zeros((), device=device)
+    globals_ = GlobalStreams(train.seed, device)
+    players = {}
+    with globals_(), device:
+        for role in ROLES:
+            built = blueprint.build(role)
+            regularizers = [
+                Regularizer(key, component, Context(stream(train.seed, f"{role}/{key}", device), clock, steps))
+                for key, component in built.regularizers
+            ]
+            players[role] = _player(experiment, role, built.network.to(device).train(), regularizers, steps)
+    return Run(
+        name=experiment.name,
+        game=Game(
+            generator=players["generator"],
+            discriminator=players["discriminator"],
+            loss=experiment.loss.create(),
+            feed=feed,
+            latents=Latents(blueprint.latent_dim, spec.classes, device, stream(train.seed, "latents", device)),
+            precision=Precision(train.precision, device),
+            batch_size=train.batch_size,
+        ),
+        ema=Ema(players["generator"].network, train.ema, train.ema_ramp, train.batch_size),
+        data=spec,
+        steps=steps,
+        n_critic=train.n_critic,
+        seed=train.seed,
+        log_every=experiment.log.every,
+        clock=clock,
+        globals=globals_,
+        # Checkpoints come last: what the others did at a step belongs into it.
+        callbacks=_keyed((*experiment.callbacks, experiment.checkpoint)),
+        metrics=_keyed(experiment.metrics),
+        text=write(experiment),
+        settings=flat_settings(experiment),
+        make_folder=make_folder,
+    )
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is a GPU where there is one.
+
+    Raises:
+        UserError: no such device on this machine.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise UserError(f'train.device: expected "auto", "cpu", "cuda" or "cuda:N", got "{wanted}"')
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise UserError(
+            f'train.device: "{wanted}" is not there; torch sees {count} CUDA devices. "auto" takes what there is'
+        )
+    return device
+
+
+def plan_steps(train: Train, samples: int) -> int:
+    """Steps of the whole run. An epoch is one pass of D over the data, without a last, smaller batch."""
+    if train.steps is not None:
+        return train.steps
+    assert train.epochs is not None, "the reader insists on one of the two"
+    return max(1, round(train.epochs * (samples // train.batch_size) / train.n_critic))
+
+
+def flat_settings(experiment: Experiment) -> dict[str, str | int | float | bool]:
+    """What was configured as one flat table, for TensorBoard's hparams: `loss`, `loss.weight`, `train.batch_size`."""
+    flat: dict[str, Any] = {}
+    for table, settings in (("train", experiment.train), ("log", experiment.log)):
+        flat |= {f"{table}.{field.name}": getattr(settings, field.name) for field in options_of(type(settings))}
+    for selection in experiment.selections:
+        if selection.kind not in ("callback", "metric"):
+            where = ".".join(map(str, selection.path))
+            flat[f"{where}.{selection.name}" if selection.brought_by else where] = selection.name
+            flat |= {f"{where}.{name}": value for name, value in selection.options.items()}
+    simple = (str, int, float, bool)
+    return {key: value if isinstance(value, simple) else str(value) for key, value in flat.items() if value is not None}
+
+
+def _data(experiment: Experiment, objects: Objects) -> "tuple[Dataset[Any], DataSpec]":
+    if objects.data is not None:
+        return objects.data, objects.spec or _spec_of(objects.data)
+    if experiment.data is None:
+        message = "missing table [data] (or hand data=... to assemble)"
+        raise ExperimentError([Problem(1, 1, "", message, experiment.source)])
+    component = experiment.data.create()
+    return component.load(), component.spec()
+
+
+def _spec_of(data: "Dataset[Any]") -> DataSpec:
+    """Read off tensors that were handed in without a spec."""
+    if not isinstance(data, TensorDataset):
+        raise UserError("cannot tell what the data look like; hand spec=gancore.DataSpec(...) to assemble")
+    values, *labels = data.tensors
+    classes = int(labels[0].max()) + 1 if labels else 0
+    return DataSpec(tuple(values.shape[1:]), classes, (-1.0, 1.0) if values.dtype == torch.uint8 else None)
+
+
+def _player(
+    experiment: Experiment, role: Role, network: nn.Module, regularizers: Sequence[Regularizer], steps: int
+) -> Player:
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise ComponentError(f"the {role} has no parameter to train")
+    component = getattr(experiment, f"optimizer_{role}").create()
+    optimizer = component.build(trainable, _lazy(regularizers))
+    return Player(role, network, optimizer, component.schedule(optimizer, steps), tuple(regularizers))
+
+
+def _lazy(regularizers: Iterable[Regularizer]) -> float:
+    """c = k/(k+1) of the network's most frequent lazy penalty; 1 without one. See `gancore.contracts.Optimizer`."""
+    rhythms = [r.component.every for r in regularizers if isinstance(r.component, Penalty) and r.component.every > 1]
+    return min(rhythms) / (min(rhythms) + 1) if rhythms else 1.0
+
+
+def _keyed(selections: Iterable[Selection]) -> dict[str, Any]:
+    keyed: dict[str, Any] = {}
+    for selection in selections:
+        keyed[unique(selection.name, keyed)] = selection.create()
+    return keyed

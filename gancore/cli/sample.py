@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 def sample(run: Path, count: int, seed: int, label: int | None, interpolate: bool, out: Path | None) -> None:
     """Make a picture of samples from the newest checkpoint in folder RUN, with the averaged (EMA) generator."""
     import torch
-    from torchvision.io import write_png
 
     from gancore import checkpoint
     from gancore.assemble import Objects, blueprint_of
     from gancore.cli.folder import experiment_of, writable
     from gancore.errors import UserError
-    from gancore.observe.grid import picture
+    from gancore.observe.grid import picture, save
 
     experiment = experiment_of(run)
     assert experiment.data is not None
@@ -56,7 +55,7 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
         fakes = generator(z, y)
     file = writable(out) if out else run / "samples" / f"seed-{seed}.png"
     file.parent.mkdir(exist_ok=True)
-    write_png(picture(fakes, spec), str(file))
+    save(picture(fakes, spec), file)
     click.echo(f"{len(fakes)} samples of {folder.name}: {file}")
 
 

@@ -4,14 +4,14 @@ from attrs.validators import optional
 
 from gancore.components import component, ge, option
 from gancore.contracts import Ending, Run
-from gancore.observe.grid import picture
+from gancore.observe.grid import picture, save
 
 
 @component
 class Samples:
     """Writes samples/step-<n>.png: fakes of the EMA generator from latents that stay the same.
 
-    Images make a grid (labels, if there are any, count through the classes); vectors make a scatter plot.
+    Images make a grid (labels, if there are any, count through the classes); vectors make a scatter plot over reals.
     """
 
     every: int = option(500, "Steps between two pictures.", ge(1))
@@ -19,15 +19,11 @@ class Samples:
     seed: int = option(0, "Seed of the latents.", ge(0))
 
     def stepped(self, run: Run) -> None:
-        from torchvision.io import write_png
-
         folder = run.folder / "samples"
         folder.mkdir(exist_ok=True)
         n = self.n or (64 if run.data.is_image else 2000)
-        write_png(
-            picture(run.sample(*run.latents(n, self.seed)), run.data),
-            str(folder / f"step-{run.step:08d}.png"),
-        )
+        fakes = run.sample(*run.latents(n, self.seed))
+        save(picture(fakes, run.data, run.reals(n)), folder / f"step-{run.step:08d}.png")
 
     def train_ended(self, run: Run, ending: Ending) -> None:
         if ending == "finished" and run.step % self.every:

@@ -155,6 +155,10 @@ class Run:
         """n latents that are the same every time, and labels that count through the classes."""
         return self.game.latents.fixed(n, seed)
 
+    def reals(self, n: int) -> Tensor:
+        """At most n reals, the same every time."""
+        return self.game.feed.sample(n)
+
     @torch.no_grad()
     def sample(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Fakes `(N, *shape)` of the EMA generator, float32, batch by batch."""
@@ -165,7 +169,7 @@ class Run:
 
     def _evaluate(self, key: str, metric: Metric) -> dict[str, float]:
         z, y = self.latents(metric.samples, derive(self.seed, f"metric {self.step}"))
-        found = metric.evaluate(self.game.feed.sample(metric.samples), self.sample(z, y))
+        found = metric.evaluate(self.reals(metric.samples), self.sample(z, y))
         return {f"metric/{key}/{name}": float(value) for name, value in found.items()}
 
     # ----------------------------------------------------------------------------------------------------- state

@@ -1,0 +1,113 @@
+"""Same seed, same bits; resumed equals uninterrupted, bit by bit."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gancore import checkpoint
+
+EXPERIMENTS = ("mlp_adam", "dcgan_lazy", "wgan_gp")
+
+
+def differences(a: Any, b: Any, path: str = "") -> list[str]:
+    """Where two states differ; bits, not closeness."""
+    if isinstance(a, torch.Tensor):
+        same = a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
+        return [] if same else [path]
+    if isinstance(a, dict):
+        if a.keys() != b.keys():
+            return [f"{path}: keys"]
+        return [found for key in a for found in differences(a[key], b[key], f"{path}/{key}")]
+    if isinstance(a, list | tuple):
+        if len(a) != len(b):
+            return [f"{path}: length"]
+        return [found for i, (x, y) in enumerate(zip(a, b, strict=True)) for found in differences(x, y, f"{path}/{i}")]
+    return [] if a == b else [path]
+
+
+def trained(run: Any, steps: int) -> Any:
+    run.advance(steps)
+    return run
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_one_seed_gives_identical_states(name: str, assemble: Any, experiments: dict[str, str]) -> None:
+    first, second = (trained(assemble(experiments[name]), 4).state_dict() for _ in range(2))
+    assert differences(first, second) == []
+
+
+def test_another_seed_gives_other_weights(assemble: Any, experiments: dict[str, str]) -> None:
+    first = trained(assemble(experiments["mlp_adam"]), 2).state_dict()
+    second = trained(assemble(experiments["mlp_adam"], "train.seed=1"), 2).state_dict()
+    assert differences(first["generator"]["network"], second["generator"]["network"])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_half_checkpoint_half_equals_the_whole(
+    name: str, assemble: Any, experiments: dict[str, str], tmp_path: Path
+) -> None:
+    """2N steps = N steps, a checkpoint on disk, a new run, N steps; also across an epoch and a lazy rhythm."""
+    n = 6
+    whole = trained(assemble(experiments[name]), 2 * n)
+    half = trained(assemble(experiments[name]), n)
+    folder = checkpoint.save(tmp_path / "run", half.step, half.state_dict())
+    torch.manual_seed(999)  # whatever else happened in the process must not matter
+    resumed = assemble(experiments[name])
+    resumed.load_state_dict(checkpoint.load(folder))
+    assert resumed.step == n
+    assert differences(whole.state_dict(), trained(resumed, n).state_dict()) == []
+
+
+def test_a_resumed_training_leaves_the_same_record(assemble: Any, experiments: dict[str, str], tmp_path: Path) -> None:
+    """stats.jsonl of a run that died after its checkpoint has every step once, with the numbers of the whole run."""
+    text = experiments["mlp_adam"]
+    assemble(text, "checkpoint.every=6", out=tmp_path / "whole").train()
+    died = assemble(text, "checkpoint.every=6", "train.steps=9", out=tmp_path / "died")
+    died.train()  # records steps 3, 6 and 9; checkpoints at 6 and 9
+    shutil.rmtree(tmp_path / "died" / "checkpoints" / "step-00000009")
+    resumed = assemble(text, "checkpoint.every=6")
+    resumed.make_folder = lambda: tmp_path / "died"
+    resumed.load_state_dict(checkpoint.load_latest(tmp_path / "died")[0])
+    resumed.train()
+    records = [
+        [
+            {key: value for key, value in json.loads(line).items() if key != "time"}
+            for line in (tmp_path / name / "stats.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "died")
+    ]
+    assert [record["step"] for record in records[1]] == [3, 6, 9, 12]
+    assert records[0] == records[1]
+
+
+def test_two_runs_in_one_process_do_not_disturb_each_other(assemble: Any, experiments: dict[str, str]) -> None:
+    alone = trained(assemble(experiments["mlp_adam"]), 4)
+    one, other = assemble(experiments["mlp_adam"]), assemble(experiments["wgan_gp"])
+    for _ in range(4):
+        one.advance()
+        other.advance()
+    assert differences(alone.state_dict(), one.state_dict()) == []
+
+
+def test_a_run_leaves_the_callers_random_numbers_alone(assemble: Any, experiments: dict[str, str]) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run = assemble(experiments["mlp_adam"])
+    run.advance(2)
+    run.sample(*run.latents(4, 0))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_adding_a_component_changes_no_other_stream(assemble: Any, experiments: dict[str, str]) -> None:
+    """The latents and the data order are the same with and without instance noise."""
+    plain = assemble(experiments["mlp_adam"])
+    noisy = assemble(experiments["mlp_adam"] + '[[regularizer]]\nname = "instance-noise"\n')
+    for run in (plain, noisy):
+        run.advance(2)
+    assert torch.equal(plain.game.latents.rng.get_state(), noisy.game.latents.rng.get_state())
+    assert plain.game.feed.state_dict() == noisy.game.feed.state_dict()

@@ -4,13 +4,15 @@
                               state.json            its tree, with references to the tensors
                               manifest.json         format, step, versions, SHA-256 of the other two
 
-Written under a temporary name, synced, then renamed. Verified on every load.
+Written under a temporary name, synced, then renamed. Verified on every load. A checkpoint that is written again is
+called `step-<n>.old` until its successor has taken its name.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,9 @@ from gancore.errors import RunFolderError
 FORMAT = 1
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 
+_FOLDER = re.compile(r"step-(\d{8,})(\.old)?")
+_RESERVED = "__metadata__"  # safetensors' own key among the tensors' names
+
 
 def save(run_folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Write `state` as the checkpoint of `step` and return its folder. An existing one of that step is replaced.
@@ -35,6 +40,7 @@ def save(run_folder: Path, step: int, state: dict[str, Any]) -> Path:
         TypeError: the state holds something that is neither a tensor nor JSON.
     """
     final = run_folder / "checkpoints" / f"step-{step:08d}"
+    old = final.with_name(f"{final.name}.old")
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     tensors: dict[str, torch.Tensor] = {}
     tree = json.dumps(_pack(state, "", tensors))
@@ -53,12 +59,16 @@ def save(run_folder: Path, step: int, state: dict[str, Any]) -> Path:
         for path in (temporary / TENSORS, temporary / STATE, temporary / MANIFEST, temporary):
             _sync(path)
         if final.exists():
-            shutil.rmtree(final)
+            shutil.rmtree(old, ignore_errors=True)
+            final.rename(old)
         temporary.rename(final)
         _sync(final.parent)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if not final.exists() and old.exists():
+            old.rename(final)
         raise RunFolderError(f"the checkpoint of step {step} cannot be written: {error}", final) from error
+    shutil.rmtree(old, ignore_errors=True)
     return final
 
 
@@ -105,27 +115,35 @@ def load_latest(run_folder: Path) -> tuple[dict[str, Any], Path, list[str]]:
 
 def folders(run_folder: Path) -> list[Path]:
     """All checkpoints of a run, oldest first; unfinished ones do not count."""
-    return sorted((run_folder / "checkpoints").glob("step-[0-9]*"))
+    found: dict[int, Path] = {}
+    for folder in sorted((run_folder / "checkpoints").glob("step-*")):  # step-2 before step-2.old
+        if match := _FOLDER.fullmatch(folder.name):
+            found.setdefault(int(match[1]), folder)
+    return [found[step] for step in sorted(found)]
 
 
 def prune(run_folder: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints, and what interrupted writers left behind."""
-    for folder in folders(run_folder)[:-keep]:
-        shutil.rmtree(folder, ignore_errors=True)
-    for unfinished in (run_folder / "checkpoints").glob(".step-*.tmp"):
-        shutil.rmtree(unfinished, ignore_errors=True)
+    kept = folders(run_folder)[-keep:]
+    checkpoints = run_folder / "checkpoints"
+    for folder in (*checkpoints.glob("step-*"), *checkpoints.glob(".step-*.tmp")):
+        if folder not in kept and _FOLDER.fullmatch(folder.name) or folder.name.startswith("."):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pack(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     """The JSON tree of a state; tensors move into `tensors` under their path. `$` marks what JSON has no word for."""
     if isinstance(value, torch.Tensor):
         name = path
-        while name in tensors:  # "a/b" may be one key or two
+        while name in tensors or name == _RESERVED:  # "a/b" may be one key or two
             name += "'"
         # A copy: safetensors refuses tensors that share memory.
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         return {"$tensor": name}
     if isinstance(value, dict):
+        for key in value:
+            if key is not None and not isinstance(key, bool | int | float | str):
+                raise TypeError(f"the state at {path or 'its root'} has a {type(key).__name__} as a key")
         items = [(key, _pack(item, f"{path}/{key}" if path else str(key), tensors)) for key, item in value.items()]
         if all(isinstance(key, str) and not key.startswith("$") for key in value):
             return dict(items)
@@ -136,7 +154,7 @@ def _pack(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(
-        f"the state at {path} holds a {type(value).__name__}; a checkpoint takes tensors and plain JSON values"
+        f"the state at {path or 'its root'} holds a {type(value).__name__}; a checkpoint takes tensors and plain JSON values"
     )
 
 

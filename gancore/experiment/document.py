@@ -1,5 +1,6 @@
 """An experiment file as plain tables that know where they stand."""
 
+import codecs
 import re
 import tomllib
 from collections.abc import Iterable
@@ -15,6 +16,20 @@ from gancore.experiment.path import Path, show
 
 # Experiment files are a page long. The bound keeps a file given by mistake (a data set, say) from filling the memory.
 MAX_BYTES = 1 << 20
+_LONGEST_INTEGER = 4300  # digits that Python reads
+
+# tomllib's words that do not help, and ours: at first the whole message, as a pattern.
+_CLEARER = (
+    (r"Cannot declare \((.*?),?\) twice", r"there is a table \1 already"),
+    (r"Cannot mutate immutable namespace \((.*?),?\)", r"\1 was complete already; nothing can be added to it"),
+    (r"Cannot overwrite a value", "this key has a value already"),
+    (r"Duplicate inline table key (.*)", r"the key \1 has a value already"),
+    (r"Invalid value", "no value of TOML; text needs quotes"),
+    (r"Invalid initial character for a key part", "expected a key"),
+    (r"Expected newline or end of document after a statement", "expected the end of the line"),
+    (r"Expected '=' after a key in a key/value pair", "expected = after the key"),
+    (r"Invalid statement", "expected a [table], a key = value or a # comment"),
+)
 
 
 @frozen
@@ -55,9 +70,10 @@ def parse(text: str, source: str, overrides: Iterable[str] = ()) -> Document:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ExperimentError([_syntax_problem(text, source, str(error))]) from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
-        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ExperimentError([Problem(1, 1, "", f"cannot be read: {what}", source)]) from error
+    except RecursionError as error:
+        raise ExperimentError([Problem(1, 1, "", "cannot be read: brackets are nested too deeply", source)]) from error
+    except ValueError as error:
+        raise ExperimentError([_number_problem(text, source, str(error))]) from error
     places = locate(text)
     overridden: dict[Path, str] = {}
     for item in overrides:
@@ -82,6 +98,7 @@ def _text(file: FilePath) -> str:
         raise fail(f"cannot be read: {error}") from error
     if len(data) > MAX_BYTES:
         raise fail(f"is larger than {MAX_BYTES >> 20} MiB; expected an experiment file")
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -95,5 +112,20 @@ def _syntax_problem(text: str, source: str, message: str) -> Problem:
     """tomllib puts the place into its message, as words."""
     what = re.sub(r" \(at .*\)$", "", message)
     if found := re.search(r"at line (\d+), column (\d+)", message):
-        return Problem(int(found[1]), int(found[2]), "", f"no valid TOML: {what}", source)
-    return Problem(text.count("\n") + 1, len(text.rpartition("\n")[2]) + 1, "", f"no valid TOML: {what}", source)
+        line, column = int(found[1]), int(found[2])
+    else:
+        line, column = text.count("\n") + 1, len(text.rpartition("\n")[2]) + 1
+    if what == "Cannot overwrite a value":  # noticed at the end of the value
+        content = text.split("\n")[line - 1]
+        column = len(content) - len(content.lstrip()) + 1
+    for pattern, clearer in _CLEARER:
+        what = re.sub(f"^{pattern}$", clearer, what)
+    return Problem(line, column, "", f"no valid TOML: {what}", source)
+
+
+def _number_problem(text: str, source: str, message: str) -> Problem:
+    """tomllib lets Python's own refusal of very long integers through, without a place."""
+    if found := re.search(rf"(?<![\d_])[\d_]{{{_LONGEST_INTEGER + 1},}}", text):
+        line, column = text.count("\n", 0, found.start()) + 1, found.start() - text.rfind("\n", 0, found.start())
+        return Problem(line, column, "", f"an integer of {len(found[0])} digits; at most 64 bits are used", source)
+    return Problem(1, 1, "", f"cannot be read: {message}", source)

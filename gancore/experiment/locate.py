@@ -3,6 +3,7 @@
 tomllib decides what the file means; tree-sitter's grammar only says where its parts are.
 """
 
+import tomllib
 from collections.abc import Iterator
 
 import tree_sitter_toml
@@ -12,6 +13,9 @@ from tree_sitter import Language, Node, Parser
 from gancore.experiment.path import Path
 
 _KEYS = ("bare_key", "quoted_key", "dotted_key")
+# No option stands deeper. The places of `a.a.a...` with thousands of parts would fill the memory.
+_DEEPEST = 32
+Point = tuple[int, int]  # row and column from 0, the column in bytes: the grammar's
 
 
 @frozen
@@ -26,19 +30,26 @@ class Place:
 class Places:
     """Places of keys (of a table: of its header) and of values, by path."""
 
-    keys: dict[Path, Place]
-    values: dict[Path, Place]
+    keys: dict[Path, Point]
+    values: dict[Path, Point]
+    lines: list[bytes]
 
     def of_value(self, path: Path) -> Place:
-        return self.values.get(path) or self.of_key(path)
+        point = self.values.get(path)
+        return self.of_key(path) if point is None else self._place(point)
 
     def of_key(self, path: Path) -> Place:
         """The place of the key, or of the nearest table around it; the file's beginning if there is none."""
         while path:
-            if place := self.keys.get(path) or self.values.get(path):
-                return place
+            point = self.keys.get(path) or self.values.get(path)
+            if point is not None:
+                return self._place(point)
             path = path[:-1]
         return Place(1, 1)
+
+    def _place(self, point: Point) -> Place:
+        row, column = point
+        return Place(row + 1, len(self.lines[row][:column].decode(errors="replace")) + 1)
 
 
 def locate(text: str) -> Places:
@@ -48,8 +59,7 @@ def locate(text: str) -> Places:
 
 class _Locator:
     def __init__(self, text: str) -> None:
-        self.places = Places({}, {})
-        self._lines = text.encode().split(b"\n")
+        self.places = Places({}, {}, text.encode().split(b"\n"))
         self._elements: dict[Path, int] = {}  # how many [[tables]] of a name have been opened
         root = Parser(Language(tree_sitter_toml.language())).parse(text.encode()).root_node
         self._pairs(root, ())
@@ -61,16 +71,16 @@ class _Locator:
         """The path of a `[table]` or `[[table]]` header; a name that is an array means its last element."""
         header = next(child for child in node.children if child.type in _KEYS)
         path: Path = ()
-        parts = list(_parts(header))
+        parts = list(_parts(header))[:_DEEPEST]
         for i, (part, part_node) in enumerate(parts):
             path = (*path, part)
-            self.places.keys.setdefault(path, self._place(part_node))
+            self.places.keys.setdefault(path, _point(part_node))
             last = i == len(parts) - 1
             if last and node.type == "table_array_element":
                 self._elements[path] = self._elements.get(path, -1) + 1
             if path in self._elements:
                 path = (*path, self._elements[path])
-                self.places.keys.setdefault(path, self._place(part_node))
+                self.places.keys.setdefault(path, _point(part_node))
         return path
 
     def _pairs(self, node: Node, path: Path) -> None:
@@ -81,10 +91,13 @@ class _Locator:
                 if child.type != "pair":
                     continue
                 key, value = child.children[0], child.children[-1]
+                parts = list(_parts(key))
+                if len(path) + len(parts) > _DEEPEST:
+                    continue
                 at = path
-                for part, part_node in _parts(key):
+                for part, part_node in parts:
                     at = (*at, part)
-                    self.places.keys.setdefault(at, self._place(part_node))
+                    self.places.keys.setdefault(at, _point(part_node))
                 waiting += self._value(value, at)
 
     def _value(self, value: Node, path: Path) -> list[tuple[Node, Path]]:
@@ -92,7 +105,7 @@ class _Locator:
         tables, waiting = [], [(value, path)]
         while waiting:
             node, at = waiting.pop()
-            self.places.values[at] = self._place(node)
+            self.places.values[at] = _point(node)
             if node.type == "inline_table":
                 tables.append((node, at))
             elif node.type == "array":
@@ -100,17 +113,18 @@ class _Locator:
                 waiting += [(element, (*at, i)) for i, element in enumerate(elements)]
         return tables
 
-    def _place(self, node: Node) -> Place:
-        row, column = node.start_point.row, node.start_point.column  # column in bytes
-        return Place(row + 1, len(self._lines[row][:column].decode(errors="replace")) + 1)
+
+def _point(node: Node) -> Point:
+    return node.start_point.row, node.start_point.column
 
 
 def _parts(key: Node) -> Iterator[tuple[str, Node]]:
     """The parts of a possibly dotted key. The grammar nests `a.b.c` as `(a.b).c`."""
-    if key.type == "dotted_key":
-        for child in key.children:
-            if child.type in _KEYS:
-                yield from _parts(child)
-    else:
-        text = (key.text or b"").decode(errors="replace")
-        yield (text[1:-1] if key.type == "quoted_key" else text), key
+    waiting = [key]
+    while waiting:  # not recursive, see above
+        node = waiting.pop()
+        if node.type == "dotted_key":
+            waiting += [child for child in reversed(node.children) if child.type in _KEYS]
+        else:
+            text = (node.text or b"").decode(errors="replace")
+            yield (next(iter(tomllib.loads(f"{text} = 0"))) if node.type == "quoted_key" else text), node

@@ -1,10 +1,11 @@
 """`--set train.steps=100`: change one value of a document before it is structured."""
 
+import re
 import tomllib
 from typing import Any
 
 from gancore.errors import ExperimentError, Problem
-from gancore.experiment.path import Path
+from gancore.experiment.path import Path, show
 
 
 def parse(override: str) -> tuple[Path, Any]:
@@ -14,10 +15,11 @@ def parse(override: str) -> tuple[Path, Any]:
         ExperimentError: there is no `=`, or an empty key.
     """
     key, equals, text = override.partition("=")
+    key = re.sub(r"\[(\d+)\]", r".\1", key)  # regularizer[0].weight, as messages say it
     parts = [part.strip().strip("\"'") for part in key.split(".")]
     if not equals or not all(parts):
         raise ExperimentError([Problem(0, 0, "", "expected KEY=VALUE, such as train.steps=100", f"--set {override}")])
-    path: Path = tuple(int(part) if part.isdecimal() else part for part in parts)
+    path: Path = tuple(int(part) if re.fullmatch("[0-9]{1,6}", part) else part for part in parts)
     try:
         return path, tomllib.loads(f"v = {text.strip()}")["v"]
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
@@ -45,5 +47,5 @@ def apply(tables: dict[str, Any], path: Path, value: Any, source: str) -> None:
             else:
                 at = at.setdefault(key, {})
         else:
-            length = f"an array of {len(at)}" if isinstance(at, list) else "no table"
-            raise ExperimentError([Problem(0, 0, ".".join(map(str, path[:i])) or "", f"is {length}", source)])
+            message = f"is an array of {len(at)}; say which, from 0" if isinstance(at, list) else "is no table"
+            raise ExperimentError([Problem(0, 0, show(path[:i]), message, source)])

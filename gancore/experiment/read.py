@@ -21,6 +21,7 @@ TABLES = (
     "train", "checkpoint", "log", "callback", "plugins",
 )  # fmt: skip
 ROLES = ("generator", "discriminator")
+LONGEST_NAME = 200  # file systems allow 255 bytes; the run's number has to fit as well
 # What a script may hand in as an object instead, so that the file need not name it.
 PROVIDABLE = ("data", "generator", "discriminator")
 
@@ -116,11 +117,16 @@ class _Reader:
         if not isinstance(name, str) or not name or name != FilePath(name).name or name in (".", ".."):
             self.complain(("name",), "expected a name that can be a folder's")
             return stem
+        if not name.isprintable() or len(name.encode(errors="replace")) > LONGEST_NAME:
+            self.complain(("name",), f"expected printable characters, {LONGEST_NAME} bytes of UTF-8 at most")
+            return stem
         return name
 
     def train(self) -> Train:
         table = self.table(("train",))
         train: Train = self.settings(Train, ("train",))
+        if table is None and "train" in self.doc.tables:
+            return train  # already complained about
         given = {"steps", "epochs"} & set(table or ())
         if len(given) != 1:
             message = "give steps or epochs, not both" if given else "give steps (or epochs): how long to train"
@@ -158,6 +164,10 @@ class _Reader:
         shared = {key: value for key, value in table.items() if key not in ROLES}
         own = {role: self.table(("optimizer", role)) or {} for role in ROLES}
         found: dict[str, Selection | None] = {}
+        if all("name" in own[role] for role in ROLES):
+            for key in shared:
+                message = "has no effect: [optimizer.generator] and [optimizer.discriminator] both name their own"
+                self.complain(("optimizer", key), message, at_key=True)
         if not any(own.values()):
             return dict.fromkeys(ROLES, self.component("optimizer", shared, ("optimizer",)))
         for role in ROLES:
@@ -219,15 +229,16 @@ class _Reader:
             if path[0] in self.doc.tables or default is None:
                 return None  # already complained about
             table = {}
+        at_name = (*(path[:-1] if "name" in inherited else path), "name")
         if not isinstance(name := table.get("name", default), str):
             message = "expected a string" if "name" in table else f"missing name: which {kind}?"
-            self.complain((*path, "name") if "name" in table else path, message, at_key="name" not in table)
+            self.complain(at_name if "name" in table else path, message, at_key="name" not in table)
             return None
         try:
             offer = self.registry.find(kind, name)
             cls = offer.load()
         except ComponentError as error:
-            self.complain((*(path[:-1] if "name" in inherited else path), "name"), str(error))
+            self.complain(at_name, str(error))
             return None
         options = self.options(cls, {key: value for key, value in table.items() if key != "name"}, path, inherited)
         return None if options is None else Selection(path, offer, cls, options)

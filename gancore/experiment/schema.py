@@ -11,12 +11,11 @@ import attrs
 from gancore.components import Kind, options_of
 from gancore.errors import ComponentError
 from gancore.experiment.read import TABLES
-from gancore.experiment.tables import Log, Train
+from gancore.experiment.tables import DEFAULT_CHECKPOINT, Log, Train
 from gancore.registry import Registry
 
 _SLOTS: dict[str, Kind] = {
     "data": "dataset", "model": "model", "generator": "model", "discriminator": "model", "loss": "loss",
-    "checkpoint": "callback",
 }  # fmt: skip
 _ARRAYS: tuple[Kind, ...] = ("regularizer", "metric", "callback")
 
@@ -34,7 +33,8 @@ def schema(registry: Registry) -> dict[str, Any]:
         "log": {**_table(Log), "description": Log.__doc__},
         "optimizer": _optimizer(registry),
     }
-    tables |= {table: _choice(registry, kind, required=table != "checkpoint") for table, kind in _SLOTS.items()}
+    tables |= {table: _choice(registry, kind) for table, kind in _SLOTS.items()}
+    tables["checkpoint"] = _choice(registry, "callback", default=DEFAULT_CHECKPOINT)
     tables |= {kind: {"type": "array", "items": _choice(registry, kind)} for kind in _ARRAYS}
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
@@ -57,8 +57,8 @@ def type_name(kind: Any) -> str:
     return {int: "integer", float: "number", str: "string", bool: "boolean"}.get(kind, "table")
 
 
-def _choice(registry: Registry, kind: Kind, *, required: bool = True) -> dict[str, Any]:
-    """One of the components of a kind, with its own options."""
+def _choice(registry: Registry, kind: Kind, *, default: str | None = None) -> dict[str, Any]:
+    """One of the components of a kind, with its own options. The default one need not be named."""
     branches = []
     for offer in registry.of_kind(kind):
         try:
@@ -69,10 +69,9 @@ def _choice(registry: Registry, kind: Kind, *, required: bool = True) -> dict[st
             "name": {"enum": [offer.name, offer.qualified_name], "description": offer.component.summary},
             **table["properties"],
         }
-        table["required"] = ["name", *table.get("required", [])]
+        if offer.name != default:
+            table["required"] = ["name", *table.get("required", [])]
         branches.append({"title": offer.name, "description": offer.component.summary, **table})
-    if not required:
-        branches.append({"title": "default", "type": "object", "not": {"required": ["name"]}})
     return {"anyOf": branches} if branches else {"type": "object"}
 
 
@@ -116,6 +115,9 @@ def _type(kind: Any) -> dict[str, Any]:
     if get_origin(kind) in (Union, UnionType):
         members = [_type(member) for member in get_args(kind) if member is not NoneType]
         return members[0] if len(members) == 1 else {"anyOf": members}
+    if get_origin(kind) is tuple and get_args(kind)[-1] is not Ellipsis:
+        items = [_type(element) for element in get_args(kind)]
+        return {"type": "array", "items": items, "minItems": len(items), "maxItems": len(items)}
     if get_origin(kind) in (tuple, list):
         return {"type": "array", "items": _type(get_args(kind)[0])}
     if get_origin(kind) is dict or kind is dict:

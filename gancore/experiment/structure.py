@@ -1,8 +1,7 @@
 """One table -> the options of a component class: strictly, and all mistakes at once.
 
 cattrs finds the hook for a type; the hooks coerce nothing: `"3"`, `true` and `3.7` are no integers. The one freedom is
-TOML's
-own way of writing a float without a point: `weight = 10`.
+writing a float without a point: `weight = 10`.
 """
 
 import math
@@ -81,7 +80,10 @@ def _say(value: Any) -> str:
     }
     if isinstance(value, list | dict):
         return kinds[type(value)]
-    text = repr(value) if not isinstance(value, bool) else str(value).lower()
+    try:
+        text = repr(value) if not isinstance(value, bool) else str(value).lower()
+    except ValueError:  # Python writes no integer of more than 4300 digits, but reads 0xfff...
+        text = "a huge one"
     return f"{kinds.get(type(value), 'a date or time')} ({text if len(text) <= 40 else text[:37] + '...'})"
 
 
@@ -131,14 +133,25 @@ def _literal(value: Any, kind: Any) -> Any:
 def _tuple(value: Any, kind: Any) -> Any:
     if not isinstance(value, list):
         raise OptionError(f"expected an array, got {_say(value)}")
-    (element, *_) = get_args(kind) or (Any,)
-    items = []
-    for i, item in enumerate(value):
-        try:
-            items.append(_converter.structure(item, element))
-        except OptionError as error:
-            raise OptionError(str(error), (i, *error.path)) from error
-    return tuple(items)
+    elements = get_args(kind)
+    if elements[-1] is Ellipsis:  # tuple[int, ...]; otherwise one type per element
+        elements = elements[:1] * len(value)
+    if len(elements) != len(value):
+        raise OptionError(f"expected an array of {len(elements)}, got one of {len(value)}")
+    return tuple(_inside(i, item, element) for i, (item, element) in enumerate(zip(value, elements, strict=True)))
+
+
+def _list(value: Any, kind: Any) -> list[Any]:
+    (element,) = get_args(kind)
+    return list(_tuple(value, tuple[element, ...]))
+
+
+def _inside(key: str | int, value: Any, kind: Any) -> Any:
+    """An element of an array or of a table."""
+    try:
+        return _converter.structure(value, kind)
+    except OptionError as error:
+        raise OptionError(str(error), (key, *error.path)) from error
 
 
 def _union(value: Any, kind: Any) -> Any:
@@ -158,17 +171,25 @@ def _table(value: Any, kind: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise OptionError(f"expected a table, got {_say(value)}")
     element = (get_args(kind) or (str, Any))[1]
-    return {key: _converter.structure(item, element) for key, item in value.items()}
+    return {key: _inside(key, item, element) for key, item in value.items()}
 
 
 def _has_origin(*origins: Any) -> Callable[[Any], bool]:
     return lambda kind: get_origin(kind) in origins
 
 
+_HOOKS: tuple[tuple[tuple[Any, ...], Callable[[Any, Any], Any]], ...] = (
+    ((Literal,), _literal),
+    ((tuple,), _tuple),
+    ((list,), _list),
+    ((dict,), _table),
+    ((Union, UnionType), _union),
+)
 _converter = Converter()
 _converter.register_structure_hook(bool, _bool)
 _converter.register_structure_hook(int, _int)
 _converter.register_structure_hook(float, _float)
 _converter.register_structure_hook(str, _str)
-for _origins, _hook in (((Literal,), _literal), ((tuple,), _tuple), ((dict,), _table), ((Union, UnionType), _union)):
+_converter.register_structure_hook(dict, _table)
+for _origins, _hook in _HOOKS:
     _converter.register_structure_hook_func(_has_origin(*_origins), _hook)

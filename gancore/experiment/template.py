@@ -1,6 +1,7 @@
 """A commented experiment to start from: the chosen components with all their options as comments."""
 
-from typing import Any
+import textwrap
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 import tomlkit
@@ -10,6 +11,7 @@ from gancore.experiment.schema import type_name
 from gancore.experiment.tables import Train
 from gancore.registry import Registry
 
+_WIDTH = 100  # columns; a description that does not fit behind its option stands above it
 _KIND_OF: dict[str, Kind] = {"data": "dataset", "model": "model", "loss": "loss", "optimizer": "optimizer"}
 _SAY = {
     "data": "What is real.",
@@ -48,18 +50,26 @@ def template(registry: Registry, names: dict[str, str]) -> str:
 
 def _comments(cls: type, given: set[str] | None = None) -> list[str]:
     """A required option stands as one to fill in; the others as comments."""
-    lines = []
+    lines: list[str] = []
     for field in options_of(cls):
         if field.name in (given or ()):
             continue
-        doc = f"  # {field.metadata.get('doc', '')}"
+        doc = " ".join(field.metadata.get("doc", "").split())
         if field.default is attrs.NOTHING:
-            lines.append(f"{field.name} = {_placeholder(field.type)}{doc}")
+            lines += _line(f"{field.name} = {_placeholder(field.type)}", f"To fill in: {doc}")
         elif field.default is None:
-            lines.append(f"# {field.name} = ...{doc} ({type_name(field.type)})")
+            lines += _line(f"# {field.name} = ...", f"{doc} ({type_name(field.type)})".strip())
         else:
-            lines.append(f"# {field.name} = {_toml(field.default)}{doc}")
+            lines += _line(f"# {field.name} = {_toml(field.default)}", doc)
     return lines
+
+
+def _line(option: str, doc: str) -> list[str]:
+    line = f"{option}  # {doc}" if doc else option
+    if len(line) <= _WIDTH:
+        return [line]
+    above = textwrap.wrap(doc, _WIDTH, initial_indent="#   ", subsequent_indent="#   ", break_long_words=False)
+    return [*above, option]
 
 
 def _toml(value: Any) -> str:
@@ -67,4 +77,8 @@ def _toml(value: Any) -> str:
 
 
 def _placeholder(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return _toml(get_args(kind)[0])
+    if get_origin(kind) in (tuple, list):
+        return "[]"
     return {int: "1", float: "1.0", bool: "false"}.get(kind, '"..."')

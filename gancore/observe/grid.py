@@ -8,7 +8,7 @@ from gancore.contracts import DataSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-MIN_SIDE = 256  # pixels: smaller pictures are enlarged, whole pixels at a time, so that 8x8 digits can be seen
+MIN_SIDE = 512  # pixels: smaller pictures are enlarged, whole pixels at a time, so that 8x8 digits can be seen
 PLOT_SIDE = 300  # pixels of a scatter plot, each drawn as 2 x 2
 GREY, BLUE = (190, 190, 190), (31, 90, 180)
 

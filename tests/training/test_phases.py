@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from gancore.registry import Registry
-from gancore.training.player import Regularizer
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
 from gancore import Context
+from gancore.registry import Registry
+from gancore.training.player import Regularizer
 
 VECTORS = """
 [train]

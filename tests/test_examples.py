@@ -1,0 +1,86 @@
+"""Every file in examples/ trains: checked, run for a few steps as a command, and each claim of its own where it has one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import gancore
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FILES = sorted(EXAMPLES.glob("*.toml"))
+SHORT = ["--set", "train.steps=3", "--set", "log.every=1", "--set", "train.batch_size=8", "--set", "train.device=cpu"]
+
+
+def mnist_files() -> Path | None:
+    """The original MNIST files, where somebody has put them: $GANCORE_DATA, or shared/data beside the checkout."""
+    for root in (os.environ.get("GANCORE_DATA"), Path(__file__).parents[2] / "shared" / "data"):
+        if root and (Path(root) / "MNIST" / "raw").is_dir():
+            return Path(root)
+    return None
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(8):
+        Image.new("RGB", (70 + i, 64), (30 * i, 100, 200 - 20 * i)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_the_folder_holds_what_the_readme_speaks_of() -> None:
+    assert {file.stem for file in FILES} == {
+        "digits", "digits-conditional", "digits-relativistic", "folder-diffaugment", "mnist-dcgan", "ring",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_example_trains(file: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    extra: list[str] = []
+    if file.stem == "folder-diffaugment":
+        extra = ["--set", f"data.root={request.getfixturevalue('pictures')}", "--set", "train.workers=0"]
+    if file.stem == "mnist-dcgan":
+        source = mnist_files()
+        if source is None:
+            pytest.skip("the MNIST files are not here; set GANCORE_DATA to a folder with MNIST/raw")
+        shutil.copytree(source, tmp_path / "data", copy_function=shutil.copyfile)
+    command = [sys.executable, "-m", "gancore", "train", str(file), "--out", "run", *SHORT, *extra]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    assert (run / "checkpoints" / "step-00000003" / "manifest.json").is_file()
+    assert (run / "samples" / "step-00000003.png").is_file()
+    assert len((run / "stats.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_the_ring_example_finds_all_modes() -> None:
+    run = gancore.load(EXAMPLES / "ring.toml", ["train.device=cpu"]).assemble()
+    run.advance(run.steps)
+    found = run.metrics["mode-coverage"].evaluate(run.reals(2500), run.sample(*run.latents(2500, seed=1)))
+    assert found["modes"] == 8
+    assert found["high-quality"] > 0.6
+    assert found["kl"] < 0.05
+
+
+@pytest.mark.slow
+def test_the_conditional_example_makes_the_digit_that_was_asked_for() -> None:
+    """A nearest-neighbour reading of 50 fakes per class agrees with the label at least 9 times out of 10."""
+    run = gancore.load(EXAMPLES / "digits-conditional.toml", ["train.device=cpu"]).assemble()
+    run.advance(run.steps)
+    from gancore_digits.digits import Digits
+
+    images, labels = Digits().load().tensors
+    reals = images.float().flatten(1) / 127.5 - 1
+    z, y = run.latents(500, seed=1)
+    fakes = run.sample(z, y).flatten(1)
+    read = labels[torch.cdist(fakes, reals).argmin(1)]
+    assert float((read == y).float().mean()) >= 0.9

@@ -65,8 +65,6 @@ def save(run_folder: Path, step: int, state: dict[str, Any]) -> Path:
         _sync(final.parent)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if not final.exists() and old.exists():
-            old.rename(final)
         raise RunFolderError(f"the checkpoint of step {step} cannot be written: {error}", final) from error
     shutil.rmtree(old, ignore_errors=True)
     return final
@@ -126,8 +124,9 @@ def prune(run_folder: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints, and what interrupted writers left behind."""
     kept = folders(run_folder)[-keep:]
     checkpoints = run_folder / "checkpoints"
-    for folder in (*checkpoints.glob("step-*"), *checkpoints.glob(".step-*.tmp")):
-        if folder not in kept and _FOLDER.fullmatch(folder.name) or folder.name.startswith("."):
+    superseded = [folder for folder in checkpoints.glob("step-*") if _FOLDER.fullmatch(folder.name)]
+    for folder in (*superseded, *checkpoints.glob(".step-*.tmp")):
+        if folder not in kept:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -154,7 +153,7 @@ def _pack(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(
-        f"the state at {path or 'its root'} holds a {type(value).__name__}; a checkpoint takes tensors and plain JSON values"
+        f"the state at {path} holds a {type(value).__name__}; a checkpoint takes tensors and plain JSON values"
     )
 
 

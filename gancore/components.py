@@ -20,6 +20,7 @@ Kind = Literal["model", "loss", "optimizer", "regularizer", "dataset", "metric",
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_SUMMARY = re.compile(r".*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 T = TypeVar("T")
@@ -44,12 +45,12 @@ class Component:
         summary: one line for `gancore list`.
 
     Raises:
-        ValueError: name or target is malformed.
+        ValueError: one of them is malformed.
     """
 
     name: str = attrs.field(validator=_matches(_NAME, "wgan-gp"))
     target: str = attrs.field(validator=_matches(_TARGET, "package.module:Class"))
-    summary: str = attrs.field(validator=attrs.validators.instance_of(str))
+    summary: str = attrs.field(validator=_matches(_SUMMARY, "One line."))
 
 
 def option(default: Any, doc: str, *validators: Callable[[Any, Any, Any], Any]) -> Any:

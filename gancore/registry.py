@@ -88,7 +88,7 @@ class Offer:
         what = f"{self.kind} {self.name!r} of {self.plugin}"
         try:
             cls = getattr(import_module(module_name), class_name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ComponentError(f"{what}: cannot import {self.component.target}: {_brief(error)}") from error
         if not (inspect.isclass(cls) and attrs.has(cls)):
             raise ComponentError(
@@ -120,8 +120,8 @@ class Registry:
         plugins: list[Plugin] = []
         offers: list[Offer] = []
         broken: list[BrokenPlugin] = []
-        for point in sorted(points, key=lambda point: (_distribution_of(point), point.name)):
-            plugin = Plugin(_distribution_of(point), point.dist.version if point.dist else "?", point.name)
+        found = [(_plugin_of(point), point) for point in points]
+        for plugin, point in sorted(found, key=lambda pair: (pair[0].distribution, pair[0].entry_point)):
             stage = "compatibility"
             try:
                 _check_compatibility(point)
@@ -135,8 +135,9 @@ class Registry:
                 continue
             plugins.append(plugin)
             for kind, impl in _implementations(manager, name):
+                ours = [o.name for o in offers if (o.kind, o.plugin.distribution) == (kind, plugin.distribution)]
                 try:
-                    offers += [Offer(kind, component, plugin) for component in _components(impl.function())]
+                    offers += [Offer(kind, component, plugin) for component in _components(impl.function(), ours)]
                 except (Exception, SystemExit) as error:
                     broken.append(BrokenPlugin(plugin, "offers", f"{HOOK_OF[kind]}: {_brief(error)}"))
         return cls(tuple(plugins), tuple(offers), tuple(broken))
@@ -170,7 +171,8 @@ class Registry:
             sentences.append(f'did you mean "{close[0]}"{where}?')
         if installed:
             sentences.append(f"installed: {', '.join(sorted(installed))}")
-        if not any(plugin.distribution != "gancore" for plugin in self.plugins):
+        plugins = (*self.plugins, *(broken.plugin for broken in self.broken))
+        if all(plugin.distribution == "gancore" for plugin in plugins):
             sentences.append("no plugin is installed; the usual ones: python -m pip install 'gancore[standard]'")
         sentences += [str(broken) for broken in self.broken]
         return "; ".join(sentences)
@@ -183,13 +185,18 @@ def known_distributions() -> dict[Kind, dict[str, str]]:
     return {kind: known.get(kind, {}) for kind in KINDS}
 
 
-def _distribution_of(point: EntryPoint) -> str:
-    return canonicalize_name(point.dist.name) if point.dist else "?"
+def _plugin_of(point: EntryPoint) -> Plugin:
+    metadata = point.dist.metadata if point.dist else None
+    name, version = (metadata[key] if metadata and key in metadata else "?" for key in ("Name", "Version"))
+    return Plugin(canonicalize_name(name), version, point.name)
 
 
 def _check_compatibility(point: EntryPoint) -> None:
     """A plugin says once which gancore it fits, in its dependencies. pip checks that on install; we check what is
     there."""
+    if point.dist and not point.dist.metadata:
+        folder = point.dist.locate_file("")
+        raise ImportError(f"its metadata in {folder} are gone, perhaps half uninstalled; install it again or remove it")
     for line in (point.dist.requires if point.dist else None) or []:
         try:
             requirement = Requirement(line)
@@ -208,15 +215,21 @@ def _register(manager: pluggy.PluginManager, module: Any, name: str) -> None:
     undecorated = [
         hook
         for hook in HOOK_OF.values()
-        if hasattr(module, hook) and not hasattr(getattr(module, hook), "gancore_impl")
+        if (function := getattr(module, hook, None)) is not None
+        and not (inspect.isroutine(function) and hasattr(function, "gancore_impl"))
     ]
     if undecorated:
         raise TypeError(f"{', '.join(undecorated)}: not a function decorated with @gancore.hookimpl")
     try:
         manager.register(module, name)
         manager.check_pending()
-        if not any(_implementations(manager, name)):
+        implementations = list(_implementations(manager, name))
+        if not implementations:
             raise TypeError("implements no hook of gancore")
+        if wrappers := [HOOK_OF[kind] for kind, impl in implementations if impl.wrapper or impl.hookwrapper]:
+            raise TypeError(
+                f"{', '.join(wrappers)}: a hook wrapper; a plugin offers its own components, it does not change others'"
+            )
     except Exception:
         if manager.has_plugin(name):
             manager.unregister(name=name)
@@ -230,14 +243,15 @@ def _implementations(manager: pluggy.PluginManager, name: str) -> Iterator[tuple
                 yield kind, impl
 
 
-def _components(returned: Any) -> list[Component]:
+def _components(returned: Any, ours: list[str]) -> list[Component]:
+    """What one hook returned, checked; `ours` is what its distribution offers already."""
     if isinstance(returned, str | bytes | dict) or not isinstance(returned, Iterable):
         raise TypeError(f"returned {returned!r}, not a list of gancore.Component")
     components = list(returned)
     for component in components:
         if not isinstance(component, Component):
             raise TypeError(f"returned {component!r} in its list, not a gancore.Component")
-    names = [component.name for component in components]
+    names = [*ours, *(component.name for component in components)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"offers {', '.join(sorted(twice))} twice")
     return components

@@ -1,4 +1,4 @@
-"""Every file in examples/ trains: checked, run for a few steps as a command, and each claim of its own where it has one."""
+"""Every file in examples/ trains: run for a few steps as a command, and each claim of its own where it makes one."""
 
 import os
 import shutil

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from gancore.contracts import DataSpec, NetworkBuilt, Role
-from gancore.errors import ComponentError, ExperimentError, Problem, UserError
+from gancore.errors import ComponentError, UserError
 from gancore.experiment import Experiment, Selection
 
 ROLES: tuple[Role, Role] = ("discriminator", "generator")
@@ -88,19 +88,11 @@ class Blueprint:
 def blueprint_of(experiment: Experiment, spec: DataSpec, objects: Objects) -> Blueprint:
     models: dict[Role, Any] = {}
     where: dict[Role, str] = {}
-    missing = []
     for role in ROLES:
         selection: Selection | None = getattr(experiment, role)
         given = getattr(objects, role)
-        if given is None and selection is None:
-            missing.append(
-                Problem(1, 1, "", f"missing table [{role}] (or hand {role}=... to assemble)", experiment.source)
-            )
-            continue
         models[role] = given if given is not None else selection.create()  # type: ignore[union-attr]
         where[role] = type(given).__name__ if given is not None else f"model {selection.name!r}"  # type: ignore[union-attr]
-    if missing:
-        raise ExperimentError(missing)
     latent_dim = objects.latent_dim or getattr(models["generator"], "latent_dim", None)
     if not isinstance(latent_dim, int):
         raise UserError("the generator has no attribute latent_dim; hand latent_dim=... to assemble")

@@ -17,6 +17,7 @@ from gancore.components import options_of
 from gancore.contracts import Context, DataSpec, Penalty, Role
 from gancore.errors import ComponentError, ExperimentError, Problem, UserError
 from gancore.experiment import Experiment, Selection, Train
+from gancore.experiment.read import PROVIDABLE
 from gancore.experiment.write import write
 from gancore.training.ema import Ema
 from gancore.training.feed import open_feed
@@ -41,6 +42,7 @@ def assemble(
         UserError: something is missing, not there, or does not fit.
     """
     objects = objects or Objects()
+    _demand_all(experiment, objects)
     train = experiment.train
     device = choose_device(train.device)
     data, spec = _data(experiment, objects)
@@ -131,12 +133,20 @@ def flat_settings(experiment: Experiment) -> dict[str, str | int | float | bool]
     return {key: value if isinstance(value, simple) else str(value) for key, value in flat.items() if value is not None}
 
 
+def _demand_all(experiment: Experiment, objects: Objects) -> None:
+    """What a file may leave out has to be handed in."""
+    missing = [name for name in PROVIDABLE if getattr(experiment, name) is None and getattr(objects, name) is None]
+    if missing:
+        raise ExperimentError(
+            Problem(1, 1, "", f"missing table [{name}] (or hand {name}=... to assemble)", experiment.source)
+            for name in missing
+        )
+
+
 def _data(experiment: Experiment, objects: Objects) -> "tuple[Dataset[Any], DataSpec]":
     if objects.data is not None:
         return objects.data, objects.spec or _spec_of(objects.data)
-    if experiment.data is None:
-        message = "missing table [data] (or hand data=... to assemble)"
-        raise ExperimentError([Problem(1, 1, "", message, experiment.source)])
+    assert experiment.data is not None
     component = experiment.data.create()
     return component.load(), component.spec()
 
@@ -146,7 +156,7 @@ def _spec_of(data: "Dataset[Any]") -> DataSpec:
     if not isinstance(data, TensorDataset):
         raise UserError("cannot tell what the data look like; hand spec=gancore.DataSpec(...) to assemble")
     values, *labels = data.tensors
-    classes = int(labels[0].max()) + 1 if labels else 0
+    classes = int(labels[0].max()) + 1 if labels and len(values) else 0
     return DataSpec(tuple(values.shape[1:]), classes, (-1.0, 1.0) if values.dtype == torch.uint8 else None)
 
 

@@ -17,17 +17,43 @@ def make_folder(experiment: Experiment, out: Path | None) -> Path:
         RunFolderError: it holds something, or cannot be made.
     """
     try:
-        folder = _next_free(experiment.name) if out is None else out
-        folder.mkdir(parents=True, exist_ok=out is not None)
-        if any(folder.iterdir()):
-            raise RunFolderError("is not empty; choose another --out, or go on with `gancore resume`", folder)
-        (folder / "experiment.toml").write_text(write(experiment), "utf-8")
+        if out is None:
+            folder = _next(experiment.name)
+        else:
+            folder = out
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise RunFolderError("is not empty; choose another --out, or go on with `gancore resume`", folder)
     except OSError as error:
         raise RunFolderError(f"cannot be made: {error.strerror or error}", Path(out or "runs")) from error
+    record(experiment, folder)
     return folder
 
 
-def _next_free(name: str) -> Path:
+def record(experiment: Experiment, folder: Path) -> None:
+    """Write the resolved experiment into the run folder, whole or not at all.
+
+    Raises:
+        RunFolderError: it cannot be written.
+    """
+    file = folder / "experiment.toml"
+    temporary = folder / ".experiment.toml.tmp"
+    try:
+        temporary.write_text(write(experiment), "utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        raise RunFolderError(f"cannot be written: {error.strerror or error}", file) from error
+
+
+def _next(name: str) -> Path:
+    """Make the next `runs/<name>-<n>`, also where several runs start at the same moment."""
     root = Path("runs")
-    numbers = [int(n) for path in root.glob(f"{name}-*") if (n := path.name.removeprefix(f"{name}-")).isdecimal()]
-    return root / f"{name}-{max(numbers, default=0) + 1}"
+    root.mkdir(exist_ok=True)
+    while True:
+        endings = [path.name.removeprefix(f"{name}-") for path in root.iterdir() if path.name.startswith(f"{name}-")]
+        folder = root / f"{name}-{max((int(n) for n in endings if n.isdecimal()), default=0) + 1}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder

@@ -55,9 +55,6 @@ def main() -> None:
             raise
         click.echo(error, err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # `gancore list | head`
-        sys.stderr.close()
-        sys.exit(1)
     except Exception as error:
         if debug:
             raise

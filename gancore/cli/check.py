@@ -1,5 +1,6 @@
 """`gancore check`."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from gancore.experiment import Experiment, Selection
 
 
-@click.command(epilog="Example: gancore check examples/digits.toml --set train.batch_size=128")
+@click.command(
+    short_help="Show what an experiment would train.",
+    epilog="Example: gancore check examples/digits.toml --set train.batch_size=128",
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @SET
 def check(file: Path, overrides: tuple[str, ...]) -> None:
@@ -22,7 +26,6 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
     Needs neither a GPU nor the data, and changes nothing on disk.
     """
     from rich.console import Console
-    from rich.table import Table
 
     from gancore.assemble import Objects, blueprint_of
     from gancore.experiment import read
@@ -36,17 +39,26 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     labels = f", {spec.classes} classes" if spec.classes else ""
     console.print(f"[bold]{experiment.name}[/]  {'×'.join(map(str, spec.shape))}{labels}")
-    table = Table("table", "component", "from", "options", box=None, pad_edge=False)
-    for selection in experiment.selections:
-        plugin = selection.offer.plugin
-        table.add_row(_where(selection), selection.name, str(plugin), _options(selection))
-    console.print(table)
+    console.print()
+    for line in _components(experiment):
+        console.print(line, markup=False)
     console.print()
     for role, network in networks.items():
         console.print(f"{role:<14} {_parameters(network):>12,} parameters")
     console.print()
     for line in _phases(experiment):
         console.print(line)
+
+
+def _components(experiment: "Experiment") -> list[str]:
+    """Table, name and origin of each, in columns; below it the options that were given."""
+    rows = [(_where(selection), selection.name, str(selection.offer.plugin)) for selection in experiment.selections]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for selection, row in zip(experiment.selections, rows, strict=True):
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines += textwrap.wrap(_options(selection), 76, initial_indent="    ", subsequent_indent="    ")
+    return lines
 
 
 def _where(selection: "Selection") -> str:
@@ -72,22 +84,20 @@ def _phases(experiment: "Experiment") -> list[str]:
     train = experiment.train
     lines = []
     for role, times in (("discriminator", train.n_critic), ("generator", 1)):
-        parts = [experiment.loss.name]
-        for selection in experiment.regularizers:
-            component = selection.create()
-            if isinstance(component, DiscriminatorInputs):
-                parts.insert(0, f"{selection.name} →")
-            if component.on not in (role, "both"):
-                continue
+        chosen = [(selection, selection.create()) for selection in experiment.regularizers]
+        # What D is shown changes in both phases.
+        parts = [f"{selection.name} →" for selection, component in chosen if isinstance(component, DiscriminatorInputs)]
+        parts.append(f"{experiment.loss.name} loss")
+        chosen = [(selection, component) for selection, component in chosen if component.on in (role, "both")]
+        for selection, component in chosen:
             if isinstance(component, Penalty):
-                parts.append(f"+ {selection.name}" + (f" every {component.every}" if component.every > 1 else ""))
+                parts.append(
+                    f"+ {selection.name} penalty" + (f" every {component.every}" if component.every > 1 else "")
+                )
             if isinstance(component, GradientsReady):
                 parts.append(f"→ {selection.name}")
         parts.append(f"→ {getattr(experiment, f'optimizer_{role}').name}")
-        for selection in experiment.regularizers:
-            after = selection.create()
-            if after.on in (role, "both") and isinstance(after, ParametersUpdated):
-                parts.append(f"→ {selection.name}")
+        parts += [f"→ {selection.name}" for selection, component in chosen if isinstance(component, ParametersUpdated)]
         lines.append(f"{times} × {role:<14} {' '.join(parts)}")
     length = f"{train.steps:,} steps" if train.steps else f"{train.epochs:g} epochs"
     return [

@@ -5,7 +5,10 @@ from pathlib import Path
 import click
 
 
-@click.command(epilog="Example: gancore init rings.toml --data ring --loss relativistic")
+@click.command(
+    short_help="Write a commented experiment to start from.",
+    epilog="Example: gancore init rings.toml --data ring --loss relativistic",
+)
 @click.argument("file", type=click.Path(path_type=Path), default="experiment.toml")
 @click.option("--data", default="digits", show_default=True, help="A dataset; `gancore list dataset`.")
 @click.option("--model", default="mlp", show_default=True, help="A model; `gancore list model`.")

@@ -2,8 +2,10 @@
 
 import click
 
+from gancore.components import KINDS
 
-@click.command(epilog="Example: gancore plugins --json")
+
+@click.command(short_help="List the plugins, also the broken ones.", epilog="Example: gancore plugins --json")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def plugins(as_json: bool) -> None:
     """List the installed plugins, and why a broken one is broken."""
@@ -34,8 +36,9 @@ def plugins(as_json: bool) -> None:
         return
     for plugin, names, reasons in rows:
         click.echo(click.style(str(plugin), bold=True))
-        if names:
-            click.echo(f"  {', '.join(names)}")
+        for kind in KINDS:
+            if of_kind := [name.removeprefix(f"{kind} ") for name in names if name.startswith(f"{kind} ")]:
+                click.echo(f"  {kind:<12} {', '.join(of_kind)}")
         for reason in reasons:
             click.echo(f"  broken ({reason['stage']}): {reason['error']}")
     if not any(plugin.distribution != "gancore" for plugin, _, _ in rows):

@@ -19,7 +19,10 @@ CHANGEABLE = (
 )
 
 
-@click.command(epilog="Example: gancore resume runs/digits-1 --set train.steps=20000")
+@click.command(
+    short_help="Go on with a run that was interrupted or is to be longer.",
+    epilog="Example: gancore resume runs/digits-1 --set train.steps=20000",
+)
 @click.argument("run", type=click.Path(path_type=Path))
 @SET
 def resume(run: Path, overrides: tuple[str, ...]) -> int:
@@ -29,6 +32,7 @@ def resume(run: Path, overrides: tuple[str, ...]) -> int:
     """
     from gancore import checkpoint
     from gancore.assemble import assemble
+    from gancore.assemble.folder import record
     from gancore.cli.folder import experiment_of
     from gancore.cli.training import train_to_end
     from gancore.errors import UserError
@@ -46,7 +50,10 @@ def resume(run: Path, overrides: tuple[str, ...]) -> int:
     assembled = assemble(experiment, make_folder=lambda: run)
     assembled.load_state_dict(state)
     if assembled.step >= assembled.steps:
+        length = "steps" if experiment.train.steps else "epochs"
         raise UserError(
-            f"{run} has finished its {assembled.steps} steps ({folder.name}); --set train.steps=N trains on"
+            f"{run} has finished its {assembled.steps} steps ({folder.name}); --set train.{length}=N trains on"
         )
+    if overrides:  # the next resume goes on with them
+        record(experiment, run)
     return train_to_end(assembled)

@@ -8,8 +8,13 @@ import click
 if TYPE_CHECKING:
     from torch import Tensor
 
+BATCH = 64  # samples made at once, so that 10,000 need no more memory than a training step
 
-@click.command(epilog="Example: gancore sample runs/digits-1 -n 64 --seed 3 -o digits.png")
+
+@click.command(
+    short_help="Make a picture of a run's samples.",
+    epilog="Example: gancore sample runs/digits-1 -n 64 --seed 3 -o digits.png",
+)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True, help="How many samples.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the latents.")
@@ -23,7 +28,7 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
     from gancore import checkpoint
     from gancore.assemble import Objects, blueprint_of
     from gancore.cli.folder import experiment_of, writable
-    from gancore.errors import UserError
+    from gancore.errors import RunFolderError, UserError
     from gancore.observe.grid import picture, save
 
     experiment = experiment_of(run)
@@ -52,10 +57,14 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
         z = _walk(z, 8)
         y = None if y is None else y.repeat_interleave(8)[: len(z)]
     with torch.no_grad():
-        fakes = generator(z, y)
+        batches = [slice(start, start + BATCH) for start in range(0, len(z), BATCH)]
+        fakes = torch.cat([generator(z[batch], None if y is None else y[batch]) for batch in batches])
     file = writable(out) if out else run / "samples" / f"seed-{seed}.png"
-    file.parent.mkdir(exist_ok=True)
-    save(picture(fakes, spec), file)
+    try:
+        file.parent.mkdir(exist_ok=True)
+        save(picture(fakes, spec), file)
+    except OSError as error:
+        raise RunFolderError(f"cannot be written: {error.strerror or error}", file) from error
     click.echo(f"{len(fakes)} samples of {folder.name}: {file}")
 
 

@@ -6,7 +6,8 @@ import click
 
 
 @click.command(
-    epilog="Example: gancore schema -o gancore.schema.json, and `#:schema gancore.schema.json` as a file's first line"
+    short_help="Write a JSON Schema, for editors.",
+    epilog="Example: gancore schema -o gancore.schema.json, and `#:schema gancore.schema.json` as a file's first line",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write to a file instead of the screen.")
 def schema(out: Path | None) -> None:

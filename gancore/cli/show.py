@@ -7,7 +7,7 @@ import click
 from gancore.components import KINDS, Kind
 
 
-@click.command(epilog="Example: gancore show regularizer r1")
+@click.command(short_help="Show a component and its options.", epilog="Example: gancore show regularizer r1")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("name")
 def show(kind: str, name: str) -> None:

@@ -13,7 +13,10 @@ SET = click.option(
 )
 
 
-@click.command(epilog="Example: gancore train examples/digits.toml --set train.steps=200 --out runs/try")
+@click.command(
+    short_help="Train an experiment.",
+    epilog="Example: gancore train examples/digits.toml --set train.steps=200 --out runs/try",
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @SET
 @click.option(

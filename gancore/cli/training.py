@@ -1,5 +1,6 @@
 """What `train` and `resume` share: signals around a run, and the last words."""
 
+import shlex
 import signal
 from types import FrameType
 
@@ -19,6 +20,7 @@ def train_to_end(run: Run) -> int:
             signal.signal(name, before[name])
         click.echo(f"{signal.Signals(number).name}: finishing this step; once more ends at once", err=True)
 
+    folder = run.folder  # made now: one that is in the way is refused before anything is trained
     before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
         ending = run.train()
@@ -26,7 +28,9 @@ def train_to_end(run: Run) -> int:
         for name, handler in before.items():
             signal.signal(name, handler)
     if ending == "interrupted":
-        click.echo(f"to go on: gancore resume {run.folder}", err=True)
+        # Before the first step there is no checkpoint.
+        last = f"to go on: gancore resume {shlex.quote(str(folder))}" if run.step else "nothing was trained"
+        click.echo(last, err=True)
         return INTERRUPTED
-    click.echo(run.folder)
+    click.echo(folder)
     return 0

@@ -24,6 +24,8 @@ _CLEARER = (
     (r"Cannot mutate immutable namespace \((.*?),?\)", r"\1 was complete already; nothing can be added to it"),
     (r"Cannot overwrite a value", "this key has a value already"),
     (r"Duplicate inline table key (.*)", r"the key \1 has a value already"),
+    (r"Illegal character '\\n'", "the line ends inside a string; a quote is missing"),
+    (r"Unescaped '\\' in a string", r"a backslash means something in this string; use \\\\ or single quotes"),
     (r"Invalid value", "no value of TOML; text needs quotes"),
     (r"Invalid initial character for a key part", "expected a key"),
     (r"Expected newline or end of document after a statement", "expected the end of the line"),
@@ -95,7 +97,7 @@ def _text(file: FilePath) -> str:
     except FileNotFoundError as error:
         raise fail("does not exist; `gancore init` writes one") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise fail(f"cannot be read: {error}") from error
+        raise fail(f"cannot be read: {getattr(error, 'strerror', error)}") from error
     if len(data) > MAX_BYTES:
         raise fail(f"is larger than {MAX_BYTES >> 20} MiB; expected an experiment file")
     data = data.removeprefix(codecs.BOM_UTF8)

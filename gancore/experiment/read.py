@@ -12,7 +12,7 @@ from gancore.errors import ComponentError, ExperimentError, Problem
 from gancore.experiment import document
 from gancore.experiment.document import Document
 from gancore.experiment.path import Path, show
-from gancore.experiment.structure import did_you_mean, structure
+from gancore.experiment.structure import did_you_mean, say, structure
 from gancore.experiment.tables import DEFAULT_CALLBACKS, DEFAULT_CHECKPOINT, Experiment, Log, Selection, Train
 from gancore.registry import Registry
 
@@ -231,7 +231,7 @@ class _Reader:
             table = {}
         at_name = (*(path[:-1] if "name" in inherited else path), "name")
         if not isinstance(name := table.get("name", default), str):
-            message = "expected a string" if "name" in table else f"missing name: which {kind}?"
+            message = f"expected a string, got {say(name)}" if "name" in table else f"missing name: which {kind}?"
             self.complain(at_name if "name" in table else path, message, at_key="name" not in table)
             return None
         try:

@@ -41,24 +41,47 @@ def structure(cls: type, table: Mapping[str, Any]) -> tuple[dict[str, Any], list
         if key not in fields:
             complaints.append(((key,), f"unknown option{did_you_mean(key, fields)}", True))
             continue
-        field = fields[key]
         try:
-            value: Any = _converter.structure(raw, field.type or object)
-            if field.validator is not None:
-                field.validator(None, field, value)
-            options[key] = value
+            options[key] = _converter.structure(raw, fields[key].type or object)
         except OptionError as error:
             complaints.append(((key, *error.path), str(error), False))
-        except (
-            ValueError,
-            TypeError,
-        ) as error:  # a validator's; attrs puts the message first among several arguments
-            message = str(error.args[0] if error.args else error)
-            complaints.append(((key,), message.removeprefix(f"'{key}' "), False))
     for name, field in fields.items():
         if field.default is attrs.NOTHING and name not in table:
             complaints.append(((), f"missing option {name!r}: {field.metadata.get('doc', '')}".rstrip(": "), True))
+    draft = _draft(cls, options)
+    for key, value in options.items():
+        if message := _refusal(draft, fields[key], value):
+            complaints.append(((key,), message, False))
     return options, complaints
+
+
+def _draft(cls: type, options: Mapping[str, Any]) -> Any:
+    """An instance that no validator has seen yet: what has no value that could be read has its default.
+
+    Validators may look at the other options of their component.
+    """
+    draft: Any = object.__new__(cls)
+    for field in options_of(cls):
+        value = options.get(field.name, field.default)
+        if isinstance(value, attrs.Factory):  # type: ignore[arg-type]  # a class, to attrs' stubs a function
+            value = value.factory(draft) if value.takes_self else value.factory()
+        if value is not attrs.NOTHING:
+            object.__setattr__(draft, field.name, value)
+    return draft
+
+
+def _refusal(draft: Any, field: "attrs.Attribute[Any]", value: Any) -> str:
+    """What the option's validators say against its value."""
+    try:
+        if field.validator is not None:
+            field.validator(draft, field, value)
+    except (ValueError, TypeError) as error:  # attrs puts the message first among several arguments
+        return str(error.args[0] if error.args else error).removeprefix(f"'{field.name}' ")
+    except AttributeError:
+        if all(hasattr(draft, other.name) for other in options_of(type(draft))):
+            raise
+        # It looked at a required option that is missing, which is complained about already.
+    return ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -69,7 +92,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(known)}" if known else "; there are no options here"
 
 
-def _say(value: Any) -> str:
+def say(value: Any) -> str:
+    """What a value is and, if it is short, which: `an integer (3)`."""
     kinds = {
         bool: "a boolean",
         int: "an integer",
@@ -81,21 +105,23 @@ def _say(value: Any) -> str:
     if isinstance(value, list | dict):
         return kinds[type(value)]
     try:
-        text = repr(value) if not isinstance(value, bool) else str(value).lower()
+        text = repr(value) if isinstance(value, str | int | float) else str(value)
     except ValueError:  # Python writes no integer of more than 4300 digits, but reads 0xfff...
         text = "a huge one"
+    if isinstance(value, bool):
+        text = text.lower()
     return f"{kinds.get(type(value), 'a date or time')} ({text if len(text) <= 40 else text[:37] + '...'})"
 
 
 def _bool(value: Any, _: Any) -> bool:
     if not isinstance(value, bool):
-        raise OptionError(f"expected true or false, got {_say(value)}")
+        raise OptionError(f"expected true or false, got {say(value)}")
     return value
 
 
 def _int(value: Any, _: Any) -> int:
     if type(value) is not int:
-        raise OptionError(f"expected an integer, got {_say(value)}")
+        raise OptionError(f"expected an integer, got {say(value)}")
     if not -(2**63) <= value < 2**63:
         raise OptionError("does not fit into 64 bits")
     return value
@@ -103,7 +129,7 @@ def _int(value: Any, _: Any) -> int:
 
 def _float(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
-        raise OptionError(f"expected a number, got {_say(value)}")
+        raise OptionError(f"expected a number, got {say(value)}")
     try:
         number = float(value)
     except OverflowError:
@@ -115,7 +141,7 @@ def _float(value: Any, _: Any) -> float:
 
 def _str(value: Any, _: Any) -> str:
     if not isinstance(value, str):
-        raise OptionError(f"expected a string, got {_say(value)}")
+        raise OptionError(f"expected a string, got {say(value)}")
     return value
 
 
@@ -127,12 +153,13 @@ def _literal(value: Any, kind: Any) -> Any:
     close = get_close_matches(value, strings, n=1) if isinstance(value, str) else []
     hint = f'; did you mean "{close[0]}"?' if close else ""
     shown = ", ".join(f'"{choice}"' if isinstance(choice, str) else repr(choice) for choice in choices)
-    raise OptionError(f"expected one of {shown}; got {_say(value)}{hint}")
+    one_of = "one of " if len(choices) > 1 else ""
+    raise OptionError(f"expected {one_of}{shown}; got {say(value)}{hint}")
 
 
 def _tuple(value: Any, kind: Any) -> Any:
     if not isinstance(value, list):
-        raise OptionError(f"expected an array, got {_say(value)}")
+        raise OptionError(f"expected an array, got {say(value)}")
     elements = get_args(kind)
     if elements[-1] is Ellipsis:  # tuple[int, ...]; otherwise one type per element
         elements = elements[:1] * len(value)
@@ -142,8 +169,9 @@ def _tuple(value: Any, kind: Any) -> Any:
 
 
 def _list(value: Any, kind: Any) -> list[Any]:
-    (element,) = get_args(kind)
-    return list(_tuple(value, tuple[element, ...]))
+    if not isinstance(value, list):
+        raise OptionError(f"expected an array, got {say(value)}")
+    return [_inside(i, item, get_args(kind)[0]) for i, item in enumerate(value)]
 
 
 def _inside(key: str | int, value: Any, kind: Any) -> Any:
@@ -164,12 +192,12 @@ def _union(value: Any, kind: Any) -> Any:
             messages.append(error)
     if len(messages) == 1:
         raise messages[0]
-    raise OptionError(" or ".join(str(message).partition(", got")[0] for message in messages) + f", got {_say(value)}")
+    raise OptionError(" or ".join(str(message).partition(", got")[0] for message in messages) + f", got {say(value)}")
 
 
 def _table(value: Any, kind: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise OptionError(f"expected a table, got {_say(value)}")
+        raise OptionError(f"expected a table, got {say(value)}")
     element = (get_args(kind) or (str, Any))[1]
     return {key: _inside(key, item, element) for key, item in value.items()}
 

@@ -1,0 +1,127 @@
+"""The README promises only what works: every command and every block of it is run here."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gancore.experiment import read
+from gancore.registry import Registry
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def run(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_commands_of_the_tour_work_one_after_the_other(tmp_path: Path) -> None:
+    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("gancore ")]
+    assert len(commands) == 9
+    for command in commands:
+        words = shlex.split(command)
+        # The same commands, with a hundredth of the steps.
+        words = [re.sub(r"train\.steps=(\d+)00$", r"train.steps=\1", word) for word in words]
+        done = run([sys.executable, "-m", *words], tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert (tmp_path / "my.png").is_file()
+    assert (tmp_path / "runs" / "my-1" / "checkpoints" / "step-00000030").is_dir()
+
+
+def test_the_two_commands_name_files_and_tools_that_exist() -> None:
+    first, second = (block.strip() for block in blocks("bash")[:2])
+    assert first == "python -m pip install uv && uv run gancore train examples/digits.toml"
+    assert second == "python -m pip install uv && uv run pytest"
+    assert (ROOT / "examples" / "digits.toml").is_file()
+    assert "uv run pytest\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_experiment_of_the_tour_is_one(tmp_path: Path) -> None:
+    whole, optimizers = blocks("toml")[:2]
+    file = tmp_path / "tour.toml"
+    file.write_text(whole)
+    assert read(file, Registry.discover()).loss.name == "relativistic"
+    before, _, after = whole.partition("[optimizer]")
+    file.write_text(before + optimizers + "[[regularizer]]" + after.partition("[[regularizer]]")[2])
+    assert read(file, Registry.discover()).optimizer_discriminator.options["lr"] == 4e-4
+
+
+def test_the_mistakes_are_reported_as_shown(tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text(
+        "[train]\nsteps = 10\nbatchsize = 64\n\n[data]\nname = 'digits'\n\n[model]\nname = 'mlp'\n\n[loss]\n"
+        "name = 'hinje'\n[optimizer]\nname = 'adam'\n"
+    )
+    done = run([sys.executable, "-m", "gancore", "check", "broken.toml"], tmp_path)
+    assert done.returncode == 2
+    (shown,) = blocks("console")
+    for expected, line in zip(shown.splitlines()[1:], done.stderr.splitlines(), strict=True):
+        assert line.startswith(expected.removesuffix("..."))
+
+
+def test_the_script_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    exec(blocks("python")[0], names)
+    assert capsys.readouterr().out.startswith("5 ")
+    assert names["pictures"].shape == (16, 1, 8, 8)
+
+
+def test_the_plugin_in_20_lines_trains(tmp_path: Path) -> None:
+    """Its two files as written, installed as the third says (a dist-info folder is all that pip would add)."""
+    pyproject = tomllib.loads(blocks("toml")[2])
+    for block in blocks("python")[1:]:
+        file = tmp_path / "site" / re.match(r"# src/(\S+)\n", block)[1]  # type: ignore[index]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(block)
+    project = pyproject["project"]
+    info = tmp_path / "site" / f"my_gan_losses-{project['version']}.dist-info"
+    info.mkdir()
+    requires = "".join(f"Requires-Dist: {line}\n" for line in project["dependencies"])
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n{requires}"
+    )
+    points = "".join(f"{name} = {target}\n" for name, target in project["entry-points"]["gancore"].items())
+    (info / "entry_points.txt").write_text(f"[gancore]\n{points}")
+    experiment = ROOT / "examples" / "digits.toml"
+    (tmp_path / "mine.toml").write_text(
+        experiment.read_text().replace('"wgan-gp"', '"wide-hinge"\nmargin = 1.5').replace("steps = 3000", "steps = 4")
+    )
+    train = [sys.executable, "-m", "gancore", "train", "mine.toml", "--out", "run"]
+    done = run(train, tmp_path, PYTHONPATH=str(tmp_path / "site"))
+    assert done.returncode == 0, done.stderr
+    assert 'name = "my-gan-losses/wide-hinge"' in (tmp_path / "run" / "experiment.toml").read_text()
+    code = [line for block in blocks("python")[1:] for line in block.splitlines() if line.strip()]
+    assert len([line for line in code if not line.startswith("#")]) <= 20
+
+
+def test_the_table_of_components_is_complete() -> None:
+    rows = re.findall(r"^\| (\w+) \| ((?:`[\w-]+` ?)+) \| ([\w-]+) \|$", README, re.MULTILINE)
+    told = {(kind, name, plugin) for kind, names, plugin in rows for name in re.findall(r"`([\w-]+)`", names)}
+    assert told == {(o.kind, o.name, o.plugin.distribution) for o in Registry.discover().offers}
+
+
+def test_the_table_of_examples_is_complete() -> None:
+    told = set(re.findall(r"^\| `examples/([\w-]+)\.toml` \|", README, re.MULTILINE))
+    assert told == {file.stem for file in (ROOT / "examples").glob("*.toml")}
+
+
+def test_the_picture_is_there() -> None:
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / picture).is_file()

@@ -319,7 +319,9 @@ class Fuse:
         if self.root is None or event not in self.CHANGES:
             return
         # Inside a folder that rmtree has open, names are relative.
-        if any(isinstance(a, str | os.PathLike) and str(a).startswith((self.root, "step-", "manifest")) for a in arguments):
+        if any(
+            isinstance(a, str | os.PathLike) and str(a).startswith((self.root, "step-", "manifest")) for a in arguments
+        ):
             self.left -= 1
             if self.left < 0:
                 self.root = None  # a dead process does nothing more

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from gancore.experiment import read
 from gancore.registry import Registry
 

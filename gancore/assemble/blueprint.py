@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from gancore.contracts import DataSpec, NetworkBuilt, Role
-from gancore.errors import ComponentError, UserError
+from gancore.errors import ComponentError, GancoreError, UserError
 from gancore.experiment import Experiment, Selection
 
 ROLES: tuple[Role, Role] = ("discriminator", "generator")
@@ -43,9 +43,18 @@ class Blueprint:
     where: dict[Role, str]
 
     def build(self, role: Role) -> Built:
-        """The network with everything that regularizers do to it, and those regularizers."""
+        """The network with everything that regularizers do to it, and those regularizers.
+
+        Raises:
+            ComponentError: the model cannot make it, for these data or at all.
+        """
         model = self.models[role]
-        network = model if isinstance(model, nn.Module) else getattr(model, role)(self.spec)
+        try:
+            network = model if isinstance(model, nn.Module) else getattr(model, role)(self.spec)
+        except GancoreError:
+            raise
+        except Exception as error:
+            raise ComponentError(f"{self.where[role]}: {role}() failed: {type(error).__name__}: {error}") from error
         if not isinstance(network, nn.Module):
             raise ComponentError(
                 f"{self.where[role]}: {role}() returned {type(network).__name__}, not a torch.nn.Module"

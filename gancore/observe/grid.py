@@ -14,7 +14,7 @@ GREY, BLUE = (190, 190, 190), (31, 90, 180)
 
 
 def picture(samples: "Tensor", data: DataSpec, reals: "Tensor | None" = None) -> "Tensor":
-    """uint8 `(3, H, W)`: images in a near-square grid, or vectors by their first two coordinates (reals grey, fakes blue).
+    """uint8 `(3, H, W)`: images in a near-square grid, or vectors by their first two coordinates (fakes blue).
 
     Args:
         samples: `(N, *shape)` in the data's range.

@@ -86,10 +86,11 @@ class Player:
         return [parameter for parameter in self.parameters if parameter.grad is not None]
 
     def _with(self, moment: type) -> tuple[Regularizer, ...]:
-        return self._moments.setdefault(
-            moment,
-            tuple(regularizer for regularizer in self.regularizers if isinstance(regularizer.component, moment)),
-        )
+        found = self._moments.get(moment)
+        if found is None:  # asking a Protocol is slow; once is enough
+            found = tuple(regularizer for regularizer in self.regularizers if isinstance(regularizer.component, moment))
+            self._moments[moment] = found
+        return found
 
     @cached_property
     def _moments(self) -> dict[type, tuple[Regularizer, ...]]:

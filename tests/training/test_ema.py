@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from gancore.training.ema import Ema
 from torch import nn
+
+from gancore.training.ema import Ema
 
 
 def test_a_weights_share_halves_over_the_half_life() -> None:

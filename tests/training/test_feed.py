@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from gancore.training.feed import Feed, Order, ResidentFeed, StreamedFeed, open_feed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from gancore import DataError, DataSpec
+from gancore.training.feed import Feed, Order, ResidentFeed, StreamedFeed, open_feed
 
 CPU = torch.device("cpu")
 VECTORS = DataSpec((1,), range=None)

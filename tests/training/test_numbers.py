@@ -3,6 +3,7 @@
 import math
 
 import torch
+
 from gancore.training.numbers import Numbers
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from attrs import define, field
+
 from gancore.errors import NonFiniteError
 
 
@@ -99,9 +100,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_which_and_where(run: An
     assert run.callbacks["diary"].entries[-1] == ("failed", 6)
 
 
-def test_weights_that_are_not_finite_are_not_saved(
-    assemble: Any, experiments: dict[str, str], tmp_path: Path
-) -> None:
+def test_weights_that_are_not_finite_are_not_saved(assemble: Any, experiments: dict[str, str], tmp_path: Path) -> None:
     run = assemble(experiments["mlp_adam"], out=tmp_path / "run")
     with torch.no_grad():
         run.game.discriminator.parameters[0][0, 0] = float("inf")

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from gancore_augment.diffaugment import DiffAugment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
 from gancore import ComponentError, Context
+from gancore_augment.diffaugment import DiffAugment
 
 
 def images(n=4, channels=3, height=8, width=8, dtype=torch.float64):

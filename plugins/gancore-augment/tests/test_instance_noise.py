@@ -2,9 +2,10 @@ import cmath
 
 import pytest
 import torch
-from gancore_augment.instance_noise import InstanceNoise
 from torch import nn
 from torch.autograd.functional import jacobian
+
+from gancore_augment.instance_noise import InstanceNoise
 
 
 def added(noise, context, shape=(200, 3, 8, 8)):

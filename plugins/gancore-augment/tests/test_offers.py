@@ -4,8 +4,9 @@ import subprocess
 import sys
 from importlib import import_module
 
-import gancore_augment
 import pytest
+
+import gancore_augment
 
 OFFERS = gancore_augment.gancore_regularizers()
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from gancore_clipping.autoclip import AutoClip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import Parameter
+
+from gancore_clipping.autoclip import AutoClip
 
 
 def clip(autoclip: AutoClip, value: float) -> tuple[float, float, float]:

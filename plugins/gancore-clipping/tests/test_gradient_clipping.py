@@ -1,9 +1,10 @@
 import pytest
 import torch
-from gancore_clipping.gradient_clipping import GradientClipping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import Parameter
+
+from gancore_clipping.gradient_clipping import GradientClipping
 
 INF, NAN = torch.inf, torch.nan
 numbers = st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=6)

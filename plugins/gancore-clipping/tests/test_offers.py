@@ -4,8 +4,9 @@ import subprocess
 import sys
 from importlib import import_module
 
-import gancore_clipping
 import pytest
+
+import gancore_clipping
 
 OFFERS = gancore_clipping.gancore_regularizers()
 

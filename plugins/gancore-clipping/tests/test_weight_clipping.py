@@ -1,7 +1,8 @@
 import pytest
 import torch
-from gancore_clipping.weight_clipping import WeightClipping
 from torch import nn
+
+from gancore_clipping.weight_clipping import WeightClipping
 
 
 def update(clipping, parameters, context):

@@ -4,11 +4,11 @@ from itertools import product
 
 import pytest
 import torch
-from gancore_dcgan.dcgan import Dcgan
-from gancore_dcgan.networks import widths_of
 from torch import nn
 
 from gancore import ComponentError, DataSpec
+from gancore_dcgan.dcgan import Dcgan
+from gancore_dcgan.networks import widths_of
 
 DATA = DataSpec((3, 16, 16), classes=7)
 SMALL = {"latent_dim": 8, "width": 4, "embedding_dim": 3}

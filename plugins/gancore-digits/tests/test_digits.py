@@ -4,12 +4,12 @@ import subprocess
 import sys
 from importlib import import_module
 
-import gancore_digits
 import pytest
 import torch
-from gancore_digits.digits import Digits
 
+import gancore_digits
 from gancore import DataSpec
+from gancore_digits.digits import Digits
 
 
 def test_offers_import():

@@ -1,9 +1,9 @@
 """cifar10: its spec, and what it says without its files, which have a fixed md5 and cannot be made up."""
 
 import pytest
-from gancore_images.cifar10 import Cifar10
 
 from gancore import DataError, DataSpec
+from gancore_images.cifar10 import Cifar10
 
 
 def test_spec_needs_no_files():

@@ -4,10 +4,10 @@ import warnings
 
 import pytest
 import torch
-from gancore_images.decode import decode
 from PIL import Image
 
 from gancore import DataError
+from gancore_images.decode import decode
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 

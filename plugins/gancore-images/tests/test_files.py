@@ -4,11 +4,11 @@ import os
 import pickle
 
 import pytest
-from gancore_images.files import Paths, images_below, natural
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gancore import DataError
+from gancore_images.files import Paths, images_below, natural
 
 
 def tree(root, *names):

@@ -4,9 +4,9 @@ import gzip
 
 import pytest
 import torch
-from gancore_images.idx import find_idx, read_idx
 
 from gancore import DataError
+from gancore_images.idx import find_idx, read_idx
 
 # Two images of 1x3 pixels.
 TINY = b"\0\0\x08\x03" + b"\0\0\0\x02" + b"\0\0\0\x01" + b"\0\0\0\x03" + bytes([1, 2, 3, 4, 5, 255])

@@ -4,11 +4,11 @@ import pickle
 
 import pytest
 import torch
-from gancore_images.image_folder import ImageFolder
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from gancore import DataError, DataSpec
+from gancore_images.image_folder import ImageFolder
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from gancore_images.fashion_mnist import FashionMnist
-from gancore_images.mnist import Mnist
 
 from gancore import DataError, DataSpec
+from gancore_images.fashion_mnist import FashionMnist
+from gancore_images.mnist import Mnist
 
 BOTH = pytest.mark.parametrize(("dataset", "name"), [(Mnist, "MNIST"), (FashionMnist, "FashionMNIST")])
 

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from gancore_images.resize import CHUNK, padded, resized
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
+
+from gancore_images.resize import CHUNK, padded, resized
 
 RNG = torch.Generator().manual_seed(0)
 

@@ -2,6 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd import gradcheck, gradgradcheck
+
 from gancore_losses.hinge import Hinge
 from gancore_losses.lsgan import LsGan
 from gancore_losses.minimax import Minimax
@@ -9,9 +13,6 @@ from gancore_losses.nonsaturating import Nonsaturating
 from gancore_losses.relativistic import Relativistic
 from gancore_losses.wasserstein import Wasserstein
 from gancore_losses.wgan_gp import WganGp
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch.autograd import gradcheck, gradgradcheck
 
 LOSSES = [Minimax(), Nonsaturating(), LsGan(), Hinge(), Wasserstein(), WganGp(), Relativistic()]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)

@@ -1,4 +1,5 @@
 import torch
+
 from gancore_losses.hinge import Hinge
 
 

@@ -1,4 +1,5 @@
 import torch
+
 from gancore_losses.lsgan import LsGan
 
 

@@ -1,10 +1,11 @@
 import math
 
 import torch
-from gancore_losses.minimax import Minimax
-from gancore_losses.nonsaturating import Nonsaturating
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gancore_losses.minimax import Minimax
+from gancore_losses.nonsaturating import Nonsaturating
 
 scores = st.lists(st.floats(-30, 30), min_size=1, max_size=6)
 

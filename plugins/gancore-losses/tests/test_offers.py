@@ -4,8 +4,9 @@ import subprocess
 import sys
 from importlib import import_module
 
-import gancore_losses
 import pytest
+
+import gancore_losses
 
 OFFERS = gancore_losses.gancore_losses()
 

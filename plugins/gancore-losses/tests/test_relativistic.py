@@ -1,9 +1,10 @@
 import math
 
 import torch
-from gancore_losses.relativistic import Relativistic
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gancore_losses.relativistic import Relativistic
 
 pairs = st.lists(st.tuples(st.floats(-15, 15), st.floats(-15, 15)), min_size=1, max_size=6)
 

@@ -1,7 +1,8 @@
 import torch
-from gancore_losses.wasserstein import Wasserstein
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gancore_losses.wasserstein import Wasserstein
 
 
 def test_hand_computed():

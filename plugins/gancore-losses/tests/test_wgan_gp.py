@@ -1,8 +1,9 @@
 from importlib import import_module
 
-import gancore_penalties
 import pytest
 import torch
+
+import gancore_penalties
 from gancore_losses.wasserstein import Wasserstein
 from gancore_losses.wgan_gp import WganGp
 

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from gancore_mlp.initialisation import gain, initialise
 from torch import nn
+
+from gancore_mlp.initialisation import gain, initialise
 
 GAINS = {  # sqrt(2 / (1 + slope^2)) for the leaky ones, by hand
     "relu": 1.4142135,

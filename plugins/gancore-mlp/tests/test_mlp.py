@@ -4,10 +4,10 @@ from itertools import product
 
 import pytest
 import torch
-from gancore_mlp.mlp import Mlp
 from torch import nn
 
 from gancore import ComponentError, DataSpec
+from gancore_mlp.mlp import Mlp
 
 IMAGES = DataSpec((3, 4, 5), classes=7)
 VECTORS = DataSpec((6,), classes=7, range=None)

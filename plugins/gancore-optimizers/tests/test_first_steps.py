@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
+
 from gancore_optimizers.adam import Adam
 from gancore_optimizers.adamw import AdamW
 from gancore_optimizers.rmsprop import RmsProp
 from gancore_optimizers.sgd import Sgd
-from torch import nn
 
 
 def walk(component, gradients, start=1.0):

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
+
 from gancore_optimizers.adam import Adam
 from gancore_optimizers.adamw import AdamW
 from gancore_optimizers.rmsprop import RmsProp
 from gancore_optimizers.sgd import Sgd
 from gancore_optimizers.subgradient import Subgradient
-from torch import nn
 
 SCHEDULED = [
     Sgd(lr=0.05, lr_schedule="cosine", warmup=3),

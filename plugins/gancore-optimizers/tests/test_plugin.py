@@ -4,8 +4,9 @@ import subprocess
 import sys
 from importlib import import_module
 
-import gancore_optimizers
 import pytest
+
+import gancore_optimizers
 
 
 def test_offers_five_optimizers():

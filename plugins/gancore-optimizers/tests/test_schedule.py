@@ -5,11 +5,12 @@ from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gancore_optimizers.adam import Adam
 from gancore_optimizers.schedule import Scheduled
 from gancore_optimizers.sgd import Sgd
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 COSINE_EIGHTH = (1 + math.sqrt(0.5)) / 2  # after a quarter of the way: (1 + cos 45 degrees) / 2
 

@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from gancore_optimizers.subgradient import Subgradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+
+from gancore_optimizers.subgradient import Subgradient
 
 
 def parameter(values, gradient):

@@ -8,12 +8,12 @@ import cmath
 
 import pytest
 import torch
-from gancore_penalties.r1 import R1
-from gancore_penalties.r2 import R2
 from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 
 from gancore import Context, Phase
+from gancore_penalties.r1 import R1
+from gancore_penalties.r2 import R2
 
 pytest.importorskip("gancore_losses")
 

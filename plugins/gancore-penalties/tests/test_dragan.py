@@ -1,4 +1,5 @@
 import torch
+
 from gancore_penalties.dragan import Dragan
 
 REAL = torch.tensor([[1.0, -1.0], [0.5, 2.0], [0.0, 3.0]], dtype=torch.float64)

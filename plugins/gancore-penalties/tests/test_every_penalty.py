@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch.autograd import gradcheck, gradgradcheck
+
 from gancore_penalties.dragan import Dragan
 from gancore_penalties.r1 import R1
 from gancore_penalties.r2 import R2
 from gancore_penalties.wgan_gp import WganGp
-from torch.autograd import gradcheck, gradgradcheck
 
 PENALTIES = [R1, R2, WganGp, Dragan]
 every_penalty = pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.__name__)

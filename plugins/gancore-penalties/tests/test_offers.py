@@ -4,8 +4,9 @@ import subprocess
 import sys
 from importlib import import_module
 
-import gancore_penalties
 import pytest
+
+import gancore_penalties
 
 OFFERS = gancore_penalties.gancore_regularizers()
 

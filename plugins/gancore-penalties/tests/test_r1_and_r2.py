@@ -1,4 +1,5 @@
 import torch
+
 from gancore_penalties.r1 import R1
 from gancore_penalties.r2 import R2
 

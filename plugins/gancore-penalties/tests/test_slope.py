@@ -1,4 +1,5 @@
 import torch
+
 from gancore_penalties.slope import norm, slope
 
 

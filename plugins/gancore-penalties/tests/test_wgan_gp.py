@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from gancore_penalties.wgan_gp import WganGp
 
 REAL = torch.tensor([[1.0, 0.0], [0.0, 2.0]], dtype=torch.float64)

@@ -4,8 +4,9 @@ import subprocess
 import sys
 from importlib import import_module
 
-import gancore_spectral_norm
 import pytest
+
+import gancore_spectral_norm
 
 OFFERS = gancore_spectral_norm.gancore_regularizers()
 

@@ -2,11 +2,11 @@ import copy
 
 import pytest
 import torch
-from gancore_spectral_norm.spectral_norm import SpectralNorm
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from gancore import ComponentError
+from gancore_spectral_norm.spectral_norm import SpectralNorm
 
 
 def small() -> nn.Sequential:

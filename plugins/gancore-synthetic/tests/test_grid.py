@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from gancore_synthetic.grid import Grid
-from gancore_synthetic.mixtures import grid_centres
 
 from gancore import DataSpec
+from gancore_synthetic.grid import Grid
+from gancore_synthetic.mixtures import grid_centres
 
 
 def test_default_centres_are_the_even_numbers_from_minus_four_to_four_squared():

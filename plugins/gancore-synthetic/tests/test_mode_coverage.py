@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from gancore_synthetic.grid import Grid
-from gancore_synthetic.mode_coverage import ModeCoverage
-from gancore_synthetic.ring import Ring
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gancore import ComponentError
+from gancore_synthetic.grid import Grid
+from gancore_synthetic.mode_coverage import ModeCoverage
+from gancore_synthetic.ring import Ring
 
 NO_REALS = torch.empty(0, 2)
 

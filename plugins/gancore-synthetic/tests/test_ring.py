@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from gancore_synthetic.mixtures import ring_centres
-from gancore_synthetic.ring import Ring
 
 from gancore import DataSpec
+from gancore_synthetic.mixtures import ring_centres
+from gancore_synthetic.ring import Ring
 
 
 def test_centres_of_four_modes_are_the_ends_of_the_axes():

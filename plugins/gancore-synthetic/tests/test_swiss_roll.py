@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from gancore_synthetic.swiss_roll import SwissRoll
 
 from gancore import DataSpec
+from gancore_synthetic.swiss_roll import SwissRoll
 
 
 def test_spec_has_no_labels_and_no_bounds():

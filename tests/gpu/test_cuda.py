@@ -1,0 +1,72 @@
+"""What only a GPU can show. Skipped where there is none."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gancore
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = ["digits", "digits-conditional", "digits-relativistic", "ring"]
+
+
+def assembled(name: str, *overrides: str) -> Any:
+    return gancore.load(EXAMPLES / f"{name}.toml", ["train.device=cuda", *overrides]).assemble()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_examples_train(name: str, precision: str) -> None:
+    run = assembled(name, f"train.precision={precision}")
+    run.advance(20)
+    run.look()  # raises if a number is not finite
+    assert run.sample(*run.latents(8, 0)).is_cuda
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_step_waits_for_the_device(name: str) -> None:
+    run = assembled(name)
+    run.advance(2)  # the first steps allocate
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        run.advance(5)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_seed_gives_identical_weights(name: str) -> None:
+    weights = []
+    for _ in range(2):
+        run = assembled(name)
+        run.advance(20)
+        weights.append([parameter.detach().clone() for parameter in run.game.generator.parameters])
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    from gancore import checkpoint
+
+    whole = assembled("digits")
+    whole.advance(20)
+    half = assembled("digits")
+    half.advance(10)
+    folder = checkpoint.save(tmp_path, half.step, half.state_dict())
+    resumed = assembled("digits")
+    resumed.load_state_dict(checkpoint.load(folder))
+    resumed.advance(10)
+    pairs = zip(whole.game.generator.parameters, resumed.game.generator.parameters, strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_the_callers_settings_are_given_back() -> None:
+    matmul = torch.backends.cuda.matmul
+    before = (matmul.fp32_precision, torch.backends.cudnn.deterministic)
+    run = assembled("ring", "train.precision=tf32")
+    run.advance(1)
+    assert (matmul.fp32_precision, torch.backends.cudnn.deterministic) == before

@@ -25,7 +25,7 @@ from packaging.utils import canonicalize_name
 
 import gancore
 from gancore import hookspecs
-from gancore.components import KINDS, Component, Kind
+from gancore.components import KINDS, Component, Kind, options_of
 from gancore.errors import ComponentError
 
 GROUP = "gancore"
@@ -93,6 +93,15 @@ class Offer:
         if not (inspect.isclass(cls) and attrs.has(cls)):
             raise ComponentError(
                 f"{what}: {self.component.target} is no component class; decorate it with @gancore.component"
+            )
+        try:
+            names = {field.name for field in options_of(cls)}
+        except Exception as error:  # an annotation that names nothing
+            raise ComponentError(f"{what}: cannot tell the types of its options: {_brief(error)}") from error
+        if unwritable := sorted(name for name in names if name == "name" or name.startswith("_")):
+            raise ComponentError(
+                f"{what}: no option can be called {' or '.join(unwritable)}: `name` selects the component, and attrs "
+                "drops a leading underscore"
             )
         return cls
 
@@ -163,7 +172,7 @@ class Registry:
         installed = {offer.name for offer in self.of_kind(kind)}
         known = known_distributions()[kind]
         bare = name.rpartition("/")[2]
-        sentences = [f'no {kind} "{name}" is installed']
+        sentences = [f"no {kind} {json.dumps(name, ensure_ascii=False)} is installed"]
         if bare in known and bare not in installed:
             sentences.append(f"{known[bare]} brings it: python -m pip install {known[bare]}")
         elif close := get_close_matches(bare, sorted(installed | set(known)), n=1):
@@ -186,7 +195,10 @@ def known_distributions() -> dict[Kind, dict[str, str]]:
 
 
 def _plugin_of(point: EntryPoint) -> Plugin:
-    metadata = point.dist.metadata if point.dist else None
+    try:
+        metadata = point.dist.metadata if point.dist else None
+    except ValueError:  # no UTF-8; _check_compatibility meets it again, where it can be recorded
+        metadata = None
     name, version = (metadata[key] if metadata and key in metadata else "?" for key in ("Name", "Version"))
     return Plugin(canonicalize_name(name), version, point.name)
 
@@ -258,5 +270,10 @@ def _components(returned: Any, ours: list[str]) -> list[Component]:
 
 
 def _brief(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """An exception in one line, whatever a stranger has put into it."""
+    try:
+        words = str(error).split()
+    except Exception:
+        words = ["(its message cannot be shown)"]
+    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(words))
+    return f"{type(error).__name__}: {line if len(line) <= 500 else line[:500] + '...'}"

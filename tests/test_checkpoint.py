@@ -72,7 +72,7 @@ STATES: dict[str, Any] = {
     "not contiguous": {"t": BASE.t(), "column": BASE[:, 1], "expanded": torch.ones(1).expand(4)},
     "shared memory": {"a": BASE, "b": BASE, "row": BASE[1], "view": BASE.view(-1)},
     "colliding paths": {"a/b": torch.zeros(1), "a": {"b": torch.ones(1)}, "a/b'": torch.full((1,), 2.0)},
-    "colliding keys": {1: torch.zeros(1), "1": torch.ones(1), (""): torch.ones(2)},
+    "colliding keys": {1: torch.zeros(1), "1": torch.ones(1)},
     "tensors in lists": {"groups": [torch.zeros(2), (torch.ones(1), [torch.ones(2)])]},
     "the key safetensors keeps for itself": {"__metadata__": torch.ones(2)},
     "a tensor under an empty key": {"": torch.ones(2), "x": {"": torch.zeros(1)}},
@@ -157,7 +157,7 @@ def test_the_manifest_says_what_and_who(tmp_path: Path) -> None:
 
 def test_load_latest_takes_the_newest(tmp_path: Path) -> None:
     for step in (2, 10, 9):
-        checkpoint.save(tmp_path, step, state_of(step))
+        checkpoint.save(tmp_path, step, state_of(float(step)))
     state, folder, damaged = checkpoint.load_latest(tmp_path)
     assert (folder.name, damaged) == ("step-00000010", [])
     assert same(state, state_of(10.0))
@@ -227,7 +227,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_says_so_of_each(tmp_path: Path)
 
 
 def test_a_folder_without_checkpoints_and_no_folder_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="has no usable checkpoint$"):
+    with pytest.raises(RunFolderError, match=r"has no usable checkpoint$"):
         checkpoint.load_latest(tmp_path)
     with pytest.raises(RunFolderError, match="there is no such folder"):
         checkpoint.load_latest(tmp_path / "nowhere")
@@ -256,7 +256,7 @@ def test_saving_a_step_again_replaces_it(tmp_path: Path) -> None:
 
 def test_prune_keeps_the_newest(tmp_path: Path) -> None:
     for step in (1, 2, 3, 4):
-        checkpoint.save(tmp_path, step, state_of(step))
+        checkpoint.save(tmp_path, step, state_of(float(step)))
     checkpoint.prune(tmp_path, 2)
     assert names(tmp_path) == ["step-00000003", "step-00000004"]
     checkpoint.prune(tmp_path, 2)
@@ -298,7 +298,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing_behind(tmp_path: Path, monke
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(RunFolderError, match="cannot be written: .*Permission denied"):
+    with pytest.raises(RunFolderError, match=r"cannot be written: .*Permission denied"):
         checkpoint.save(tmp_path, 1, state_of(1.0))
 
 

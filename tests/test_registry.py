@@ -228,6 +228,35 @@ def test_a_distribution_whose_metadata_are_gone_is_broken_and_harms_nobody(
     assert first_party(registry) == first_party(healthy)
 
 
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("class E(Exception):\n    def __str__(self):\n        1 / 0\nraise E", "E: (its message cannot be shown)"),
+        ("raise OSError('\\x1b[31mred\\x07')", "OSError: \ufffd[31mred\ufffd"),
+        ("raise OSError('x' * 10**6)", f"OSError: {'x' * 500}..."),
+    ],
+    ids=["cannot be shown", "controls the terminal", "is endless"],
+)
+def test_a_strangers_message_harms_no_screen(source: str, error: str, healthy: Registry, install: Any) -> None:
+    install("stranger", stranger=source)
+    registry = Registry.discover()
+    assert [broken.error for broken in registry.broken] == [error]
+    assert first_party(registry) == first_party(healthy)
+
+
+def test_a_distribution_whose_metadata_cannot_be_read_is_broken_and_harms_nobody(
+    healthy: Registry, install: Any, fake_site: Path
+) -> None:
+    install("garbled", garbled=losses("lost"))
+    (fake_site / "garbled-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\n")
+    registry = Registry.discover()
+    assert [str(broken) for broken in registry.broken] == [
+        "? ? is broken (compatibility): UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 6: "
+        "invalid start byte"
+    ]
+    assert first_party(registry) == first_party(healthy)
+
+
 def test_an_interrupt_is_not_taken_for_a_broken_plugin(install: Any) -> None:
     install("slow-plugin", slow_plugin="raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
@@ -350,6 +379,26 @@ def test_a_target_that_cannot_be_used_says_whose_it_is(
     assert str(caught.value) == f"loss 'later' of late-plugin 1.0: {message}"
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("x: 'Nope' = option(1, '')", "cannot tell the types of its options: NameError: name 'Nope' is not defined"),
+        ("name: str = option('', '')", "no option can be called name: `name` selects the component, and attrs drops a "
+         "leading underscore"),
+        ("_x: int = option(1, '')", "no option can be called _x: `name` selects the component, and attrs drops a "
+         "leading underscore"),
+    ],
+)  # fmt: skip
+def test_a_component_whose_options_cannot_be_written_is_refused(
+    option: str, message: str, install: Any, fake_site: Path
+) -> None:
+    (fake_site / "oddly.py").write_text(f"from gancore import *\n\n@component\nclass Loss:\n    {option}\n")
+    install("odd", odd=losses("odd", target="oddly:Loss"))
+    with pytest.raises(ComponentError) as caught:
+        Registry.discover().find("loss", "odd").load()
+    assert str(caught.value) == f"loss 'odd' of odd 1.0: {message}"
+
+
 def test_every_installed_component_loads(healthy: Registry) -> None:
     for offer in healthy.offers:
         assert offer.load().__name__ == offer.component.target.partition(":")[2]
@@ -398,6 +447,12 @@ def test_a_misspelt_name_of_something_not_installed_says_so() -> None:
 def test_a_name_like_no_other_is_answered_with_what_is_installed() -> None:
     assert not_found(only("gancore", "gancore-augment"), "regularizer", "xyz") == (
         'no regularizer "xyz" is installed; installed: diffaugment, instance-noise'
+    )
+
+
+def test_a_name_that_would_break_the_line_is_shown_escaped() -> None:
+    assert not_found(only("gancore", "gancore-mlp"), "model", 'a\n"\x1b[31m') == (
+        r'no model "a\n\"\u001b[31m" is installed; installed: mlp'
     )
 
 

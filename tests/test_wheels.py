@@ -206,11 +206,13 @@ def test_a_wheel_can_be_published(name: str, wheels: dict[str, Path]) -> None:
 
 def test_alone_gancore_lists_its_callbacks_and_how_to_get_the_rest(bare: Venv) -> None:
     assert set(bare.installed()) == {"gancore"}
-    done = bare.gancore("list", "loss")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "none is installed; the usual plugins: python -m pip install 'gancore[standard]'\n"
-    plugins = bare.gancore("plugins").stdout
-    assert plugins.endswith("no plugin is installed; the usual ones: python -m pip install 'gancore[standard]'\n")
+    hint = "no plugin is installed; the usual ones: python -m pip install 'gancore[standard]'\n"
+    done = bare.gancore("list")
+    assert (done.returncode, done.stderr) == (0, hint)
+    kind, *callbacks = done.stdout.splitlines()
+    assert kind == "callback"
+    assert [line.split()[0] for line in callbacks] == ["checkpoint", "progress", "samples", "stats", "tensorboard"]
+    assert bare.gancore("plugins").stdout.endswith(hint)
 
 
 def test_alone_gancore_says_what_an_experiment_needs(bare: Venv) -> None:

@@ -90,7 +90,7 @@ class _Locator:
             for child in node.children:
                 if child.type != "pair":
                     continue
-                key, value = child.children[0], child.children[-1]
+                key, _, value, *_ = child.children  # a comment may follow
                 parts = list(_parts(key))
                 if len(path) + len(parts) > _DEEPEST:
                     continue

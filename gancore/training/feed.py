@@ -129,7 +129,11 @@ class StreamedFeed:
     def next(self) -> tuple[Tensor, Tensor | None]:
         if self._batches is None:
             self._batches = iter(self._loader())
-        batch = next(self._batches)
+        try:
+            batch = next(self._batches)
+        except DataError as error:
+            # torch puts a worker's traceback into the message; the last line is what was meant for people.
+            raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
         self._order.next()  # counts what was consumed, not what the workers have fetched ahead
         values = batch[0].to(self._device, non_blocking=True)
         labels = batch[1].to(self._device, non_blocking=True) if self._spec.classes else None

@@ -54,6 +54,11 @@ def test_inline_tables() -> None:
     assert value(text, "a", "c", "d", "e") == (1, 24)
 
 
+def test_a_comment_behind_a_value_is_not_the_value() -> None:
+    assert value("a = 3 # three", "a") == (1, 5)
+    assert value("a = {b = [1, 2]} # table", "a", "b", 1) == (1, 14)
+
+
 def test_elements_of_arrays_around_comments() -> None:
     text = "a = [ # one\n  1, # two\n  [2, 3],\n]"
     assert value(text, "a", 0) == (2, 3)
@@ -126,7 +131,7 @@ def paths(tree: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, 
 
 
 @settings(max_examples=150, deadline=None)
-@given(DOCUMENTS, st.sampled_from(["\n", "\r\n"]))
+@given(DOCUMENTS, st.sampled_from(["\n", "\r\n", " # ä\n"]))
 def test_every_key_that_tomllib_finds_stands_where_we_say(tables: dict[str, Any], newline: str) -> None:
     text = tomlkit.dumps(tables).replace("\r\n", "\n").replace("\n", newline)
     found = tomllib.loads(text)

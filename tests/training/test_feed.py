@@ -127,3 +127,17 @@ def test_data_that_break_their_promise_are_refused(data: TensorDataset, spec: Da
 def test_a_sample_that_is_no_tuple_of_tensors_is_refused() -> None:
     with pytest.raises(DataError, match="must be a tuple of tensors"):
         opened([1.0] * 8)  # type: ignore[arg-type]
+
+
+class Damaged(Listed):
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        if index > 0:
+            raise DataError(f"{index}.png cannot be decoded; delete it")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_sample_is_named_without_a_traceback(workers: int) -> None:
+    feed = opened(Damaged(numbered(8)), workers=workers)
+    with pytest.raises(DataError, match=r"\A\d\.png cannot be decoded; delete it\Z"):
+        feed.next()

@@ -104,7 +104,7 @@ def test_weights_that_are_not_finite_are_not_saved(assemble: Any, experiments: d
     run = assemble(experiments["mlp_adam"], out=tmp_path / "run")
     with torch.no_grad():
         run.game.discriminator.parameters[0][0, 0] = float("inf")
-    with pytest.raises(NonFiniteError, match="step 0: discriminator parameter .*weight is not finite; not saved"):
+    with pytest.raises(NonFiniteError, match=r"step 0: discriminator parameter .*weight is not finite; not saved"):
         run.save()
     assert not (tmp_path / "run").exists()
 

@@ -17,6 +17,18 @@ from gancore.registry import Registry
 _SLOTS: dict[str, Kind] = {
     "data": "dataset", "model": "model", "generator": "model", "discriminator": "model", "loss": "loss",
 }  # fmt: skip
+_MEANING = {
+    "data": "What is real: a dataset.",
+    "model": "Both networks, of one model.",
+    "generator": "G, where D is of another model.",
+    "discriminator": "D, where G is of another model.",
+    "loss": "What both networks play for.",
+    "optimizer": "How they learn; [optimizer.generator] and [optimizer.discriminator] may differ.",
+    "regularizer": "Penalties, clipping, normalization, augmentation, in the order in which they act.",
+    "metric": "What to measure now and then.",
+    "checkpoint": "When to write checkpoints, and how many to keep.",
+    "callback": "What observes the run; without any: progress, tensorboard, stats and samples.",
+}
 _ARRAYS: tuple[Kind, ...] = ("regularizer", "metric", "callback")
 
 
@@ -36,6 +48,7 @@ def schema(registry: Registry) -> dict[str, Any]:
     tables |= {table: _choice(registry, kind) for table, kind in _SLOTS.items()}
     tables["checkpoint"] = _choice(registry, "callback", default=DEFAULT_CHECKPOINT)
     tables |= {kind: {"type": "array", "items": _choice(registry, kind)} for kind in _ARRAYS}
+    tables |= {table: {**tables[table], "description": meaning} for table, meaning in _MEANING.items()}
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
         "title": "gancore experiment",
@@ -52,6 +65,8 @@ def type_name(kind: Any) -> str:
         return " | ".join(f'"{choice}"' if isinstance(choice, str) else repr(choice) for choice in get_args(kind))
     if get_origin(kind) in (Union, UnionType):
         return " | ".join(type_name(member) for member in get_args(kind) if member is not NoneType)
+    if get_origin(kind) is tuple and get_args(kind)[-1] is not Ellipsis:
+        return f"[{', '.join(map(type_name, get_args(kind)))}]"
     if get_origin(kind) in (tuple, list):
         return f"array of {type_name(get_args(kind)[0])}"
     return {int: "integer", float: "number", str: "string", bool: "boolean"}.get(kind, "table")
@@ -82,7 +97,10 @@ def _optimizer(registry: Registry) -> dict[str, Any]:
     for branch in whole.get("anyOf", []):
         free = {**branch, "required": [], "properties": dict(branch["properties"])}
         roles = {
-            role: {"anyOf": [{k: v for k, v in b.items() if k != "required"} for b in whole["anyOf"]]}
+            role: {
+                "anyOf": [{k: v for k, v in b.items() if k != "required"} for b in whole["anyOf"]],
+                "description": f"What is different for the {role}, or another optimizer.",
+            }
             for role in ("generator", "discriminator")
         }
         free["properties"] |= roles
@@ -104,8 +122,11 @@ def _table(cls: type) -> dict[str, Any]:
 
 def _property(field: "attrs.Attribute[Any]") -> dict[str, Any]:
     found = {**_type(field.type), "description": field.metadata.get("doc", "")}
-    if field.default is not attrs.NOTHING and field.default is not None:
-        found["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
+    default: Any = field.default
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class, to attrs' stubs a function
+        default = None if default.takes_self else default.factory()
+    if default is not attrs.NOTHING and default is not None:
+        found["default"] = list(default) if isinstance(default, tuple) else default
     return found
 
 

@@ -37,7 +37,7 @@ def template(registry: Registry, names: dict[str, str]) -> str:
     lines += ["[train]", "steps = 4000", *_comments(Train, given={"steps", "epochs"}), ""]
     for table, kind in _KIND_OF.items():
         offer = registry.find(kind, names[table])
-        lines += [f"# {_SAY[table]} Others: gancore list {kind}", f"[{table}]", f'name = "{names[table]}"']
+        lines += [f"# {_SAY[table]}", f"# Others: gancore list {kind}", f"[{table}]", f'name = "{names[table]}"']
         lines += [*_comments(offer.load()), ""]
     lines += [
         "# Any number of these, in the order in which they act: gancore list regularizer",

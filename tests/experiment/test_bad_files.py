@@ -491,6 +491,11 @@ BAD = [
         id="a byte order mark does not count",
     ),
     pytest.param(
+        changed(('"mlp"', '"mlp" # ok\nhidden = [256, 2.5] # widths')),
+        ["7:16: model.hidden[1]: expected an integer, got a float (2.5)"],
+        id="before a comment",
+    ),
+    pytest.param(
         changed(('"adam"', '"sgd"\nnesterov = true')),
         ["11:12: optimizer.nesterov: nesterov needs momentum above 0, e.g. momentum = 0.9"],
         id="options that contradict each other",

@@ -175,7 +175,7 @@ def test_a_companion_that_is_not_installed_is_a_problem_of_the_table_that_brings
         read(file, fewer)
     said, _, _ = str(caught.value).partition("; installed:")
     assert said == (
-        f'{file}:6:8: loss.name: no regularizer "wgan-gp" is installed; '
+        f'{file}:8:8: loss.name: no regularizer "wgan-gp" is installed; '
         "gancore-penalties brings it: python -m pip install gancore-penalties"
     )
 

@@ -1,4 +1,4 @@
-"""Assembling: what was selected or handed in is plugged together, or it is said what does not fit."""
+"""Assembling: what is plugged into what, what may be handed in as an object, and what is refused before a step."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,70 +10,82 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 import gancore
-from gancore import ComponentError, DataError, DataSpec, ExperimentError, RunFolderError, UserError
+from gancore import ComponentError, DataError, DataSpec, ExperimentError, UserError
 from gancore.assemble.build import choose_device, plan_steps
 from gancore.experiment import Train
 from gancore.training.run import Run
 
-MLP = """
+TRAIN = """
 [train]
 steps = 4
-batch_size = 8
+batch_size = 4
 device = "cpu"
-[data]
-name = "digits"
-[model]
-name = "mlp"
-latent_dim = 8
-hidden = [16]
-[loss]
-name = "nonsaturating"
-[optimizer]
-name = "adam"
-lr = 1e-3
 """
-DATA, MODEL = '[data]\nname = "digits"\n', '[model]\nname = "mlp"\nlatent_dim = 8\nhidden = [16]\n'
+DIGITS = '[data]\nname = "digits"\n'
+RING = '[data]\nname = "ring"\n'
+MLP = '[model]\nname = "mlp"\nlatent_dim = 8\nhidden = [16]\n'
+PLAY = '[loss]\nname = "hinge"\n[optimizer]\nname = "adam"\n'
 
 Assemble = Callable[..., Run]
 
 
 @pytest.fixture
 def assemble(tmp_path: Path) -> Assemble:
-    def build(text: str, *overrides: str, out: Path | None = None, **objects: Any) -> Run:
-        file = tmp_path / "experiment.toml"
-        file.write_text(text)
-        return gancore.load(file, overrides).assemble(out=out, **objects)
+    def build(*tables: str, **objects: object) -> Run:
+        file = tmp_path / "a.toml"
+        file.write_text(TRAIN + "".join(tables))
+        return gancore.load(file).assemble(**objects)
 
     return build
 
 
-def regularized(*tables: str, text: str = MLP) -> str:
-    return text + "".join(f"[[regularizer]]\n{table}\n" for table in tables)
+class G(nn.Module):
+    """z (N, 3) -> (N, 2)."""
 
+    latent_dim = 3
 
-class Plain(nn.Module):
-    """A generator or discriminator as a script's author would write it."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.outputs = outputs
-        self.layer = nn.Linear(inputs, outputs)
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.layer(z)
+
+
+class D(nn.Module):
+    """x (N, 2) -> score (N,)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.layer(x) if self.outputs > 1 else self.layer(x).squeeze(1)
+        return self.layer(x).squeeze(1)
 
 
-# ------------------------------------------------------------------------------------------------ device, length
+class Stateless(nn.Module):
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return x.sum(1)
 
 
-def test_a_device_of_another_type_is_refused() -> None:
-    for wanted in ("gpu", "mps", "cuda:x", "meta", ""):
-        with pytest.raises(UserError) as caught:
-            choose_device(wanted)
-        assert str(caught.value) == f'train.device: expected "auto", "cpu", "cuda" or "cuda:N", got "{wanted}"'
+VECTORS = TensorDataset(torch.arange(24.0).reshape(12, 2))
 
 
-def test_a_gpu_that_is_not_there_is_refused() -> None:
+# ------------------------------------------------------------------------------------------------- device and length
+
+
+def test_auto_is_a_gpu_where_there_is_one() -> None:
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("wanted", ["tpu", "gpu", "mps", "meta", "cuda:", "cuda:-1", "cuda:99999999999", "", "CPU "])
+def test_a_device_that_is_none_is_refused(wanted: str) -> None:
+    with pytest.raises(UserError) as caught:
+        choose_device(wanted)
+    assert str(caught.value) == f'train.device: expected "auto", "cpu", "cuda" or "cuda:N", got "{wanted}"'
+
+
+def test_a_gpu_that_is_not_there_is_refused_with_how_many_are() -> None:
     count = torch.cuda.device_count()
     with pytest.raises(UserError) as caught:
         choose_device(f"cuda:{count}")
@@ -82,332 +94,316 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
     )
 
 
-def test_auto_is_a_gpu_where_there_is_one() -> None:
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert choose_device("cpu") == torch.device("cpu")
-
-
 @pytest.mark.parametrize(
-    ("epochs", "n_critic", "steps"),
+    ("train", "samples", "steps"),
     [
-        (1, 1, 28),  # 1797 // 64 batches an epoch
-        (10, 1, 280),
-        (10, 5, 56),  # an epoch is a pass of D
-        (0.5, 1, 14),
-        (0.001, 1, 1),  # at least one
+        (Train(steps=7), 1000, 7),
+        (Train(epochs=1, batch_size=10), 100, 10),
+        (Train(epochs=1, batch_size=10), 109, 10),  # the last, smaller batch does not count
+        (Train(epochs=3, batch_size=10, n_critic=5), 100, 6),  # D's passes count, G has one step in five
+        (Train(epochs=0.25, batch_size=10), 100, 2),  # 2.5, rounded to even
+        (Train(epochs=0.001, batch_size=10), 100, 1),
     ],
 )
-def test_epochs_are_passes_of_the_discriminator_over_whole_batches(epochs: float, n_critic: int, steps: int) -> None:
-    assert plan_steps(Train(epochs=epochs, n_critic=n_critic, batch_size=64), 1797) == steps
-
-
-def test_steps_do_not_depend_on_the_data() -> None:
-    assert plan_steps(Train(steps=7), 10) == plan_steps(Train(steps=7), 10_000) == 7
-
-
-def test_a_run_of_epochs_knows_its_steps(assemble: Assemble) -> None:
-    assert assemble(MLP.replace("steps = 4", "epochs = 2")).steps == 2 * (1797 // 8)
+def test_an_epoch_is_one_pass_of_d_over_the_data(train: Train, samples: int, steps: int) -> None:
+    assert plan_steps(train, samples) == steps
 
 
 # ------------------------------------------------------------------------------------------------ objects handed in
 
 
-def test_networks_and_tensors_of_a_script_train(assemble: Assemble) -> None:
-    generator, discriminator = Plain(3, 2), Plain(2, 1)
-    before = generator.layer.weight.detach().clone()
-    data = TensorDataset(torch.randn(32, 2))
-    run = assemble(
-        MLP.replace(DATA, "").replace(MODEL, ""),
-        generator=generator,
-        discriminator=discriminator,
-        data=data,
-        latent_dim=3,
-    )
-    run.advance(2)
+def test_networks_and_data_may_be_handed_in(assemble: Assemble) -> None:
+    generator, discriminator = G(), D()
+    run = assemble(PLAY, generator=generator, discriminator=discriminator, data=VECTORS)
+    assert run.game.generator.network is generator
+    assert run.game.discriminator.network is discriminator
     assert run.data == DataSpec((2,), 0, None)
-    assert run.discriminator is discriminator
-    assert not torch.equal(generator.layer.weight, before)
+    assert run.latents(5, seed=0)[0].shape == (5, 3)
+    run.advance(2)
+    assert run.step == 2
 
 
-def test_the_length_of_z_is_read_off_the_generator(assemble: Assemble) -> None:
-    generator = Plain(5, 2)
-    generator.latent_dim = 5  # type: ignore[assignment]
-    text = MLP.replace(DATA, "").replace(MODEL, "")
-    run = assemble(text, generator=generator, discriminator=Plain(2, 1), data=TensorDataset(torch.randn(32, 2)))
-    assert run.latents(4, 0)[0].shape == (4, 5)
+def test_an_object_takes_the_place_of_what_the_file_names(assemble: Assemble) -> None:
+    discriminator = D()
+    run = assemble(RING, MLP, PLAY, discriminator=discriminator)
+    assert run.game.discriminator.network is discriminator
+    assert run.latents(1, seed=0)[0].shape == (1, 8), "G is still the file's"
 
 
-def test_a_generator_without_latent_dim_is_refused(assemble: Assemble) -> None:
-    with pytest.raises(UserError) as caught:
-        assemble(MLP.replace(MODEL, ""), generator=Plain(5, 64), discriminator=Plain(64, 1))
-    assert str(caught.value) == "the generator has no attribute latent_dim; hand latent_dim=... to assemble"
-
-
-def test_an_object_takes_the_place_of_the_files_component(assemble: Assemble) -> None:
-    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(64, 1), nn.Flatten(0))
-
-    class Scores(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = discriminator
-
-        def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-            return self.inner(x)
-
-    run = assemble(MLP, discriminator=Scores())
-    run.advance(1)
-    assert sum(p.numel() for p in run.discriminator.parameters()) == 65
+def test_a_run_that_only_advances_leaves_nothing_on_disk(
+    assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assemble(RING, MLP, PLAY).advance(2)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
 
 
 @pytest.mark.parametrize(
     ("tensors", "spec"),
     [
-        ((torch.zeros(16, 3, 4, 4, dtype=torch.uint8),), DataSpec((3, 4, 4), 0, (-1.0, 1.0))),
-        ((torch.zeros(16, 5),), DataSpec((5,), 0, None)),
-        ((torch.zeros(16, 5), torch.arange(16) % 7), DataSpec((5,), 7, None)),
+        ((torch.zeros(8, 5),), DataSpec((5,), 0, None)),
+        ((torch.zeros(8, 3, 4, 4, dtype=torch.uint8),), DataSpec((3, 4, 4), 0, (-1.0, 1.0))),
+        ((torch.zeros(8, 5), torch.arange(8) % 3), DataSpec((5,), 3, None)),
     ],
+    ids=["vectors", "images", "labelled"],
 )
-def test_the_spec_is_read_off_tensors(tensors: tuple[Tensor, ...], spec: DataSpec, assemble: Assemble) -> None:
-    assert assemble(MLP.replace(DATA, ""), data=TensorDataset(*tensors)).data == spec
+def test_a_tensor_data_set_says_itself_what_it_is(
+    tensors: tuple[Tensor, ...], spec: DataSpec, assemble: Assemble
+) -> None:
+    assert assemble(MLP, PLAY, data=TensorDataset(*tensors)).data == spec
 
 
-class Streamed(Dataset[tuple[Tensor]]):
-    def __len__(self) -> int:
-        return 16
-
-    def __getitem__(self, index: int) -> tuple[Tensor]:
-        return (torch.full((2,), float(index)),)
-
-
-def test_other_data_need_a_spec(assemble: Assemble) -> None:
-    with pytest.raises(UserError, match=r"hand spec=gancore\.DataSpec\(\.\.\.\) to assemble"):
-        assemble(MLP.replace(DATA, ""), data=Streamed())
-    run = assemble(MLP.replace(DATA, ""), "train.workers=0", data=Streamed(), spec=DataSpec((2,), range=None))
-    run.advance(1)
+def test_a_spec_that_is_handed_in_counts(assemble: Assemble) -> None:
+    spec = DataSpec((2,), 0, (0.0, 23.0))
+    run = assemble(MLP, PLAY, data=VECTORS, spec=spec)
+    assert run.data is spec
+    assert run.sample(*run.latents(64, seed=0)).min() >= 0, "the generator keeps to the range"
 
 
-def test_a_spec_that_the_data_do_not_keep_is_refused(assemble: Assemble) -> None:
+def test_a_spec_that_is_wrong_is_noticed(assemble: Assemble) -> None:
     with pytest.raises(DataError) as caught:
-        assemble(MLP.replace(DATA, ""), data=Streamed(), spec=DataSpec((3,), range=None))
+        assemble(MLP, PLAY, data=VECTORS, spec=DataSpec((3,), 0, None))
     assert str(caught.value) == (
         "the data set says its samples are (3,) torch.float32, but the first one is (2,) torch.float32"
     )
 
 
-@pytest.mark.parametrize("samples", [0, 7])
-def test_fewer_samples_than_a_batch_are_refused(samples: int, assemble: Assemble) -> None:
-    data = TensorDataset(torch.zeros(samples, 2), torch.zeros(samples, dtype=torch.int64))
-    with pytest.raises(DataError) as caught:
-        assemble(MLP.replace(DATA, ""), data=data)
+def test_data_of_another_class_need_a_spec(assemble: Assemble) -> None:
+    class Squares(Dataset[tuple[Tensor]]):
+        def __len__(self) -> int:
+            return 12
+
+        def __getitem__(self, index: int) -> tuple[Tensor]:
+            return (torch.tensor([float(index), float(index**2)]),)
+
+    with pytest.raises(UserError) as caught:
+        assemble(MLP, PLAY, data=Squares())
+    assert str(caught.value) == "cannot tell what the data look like; hand spec=gancore.DataSpec(...) to assemble"
+    run = assemble(MLP, PLAY, "[log]\nevery = 2\n", data=Squares(), spec=DataSpec((2,), 0, None))
+    assert run.data.shape == (2,)
+
+
+@pytest.mark.parametrize("labels", [(), (torch.empty(0, dtype=torch.int64),)], ids=["unlabelled", "labelled"])
+def test_data_without_samples_are_refused(labels: tuple[Tensor, ...], assemble: Assemble) -> None:
+    with pytest.raises(DataError, match="the data have 0 samples, fewer than"):
+        assemble(MLP, PLAY, data=TensorDataset(torch.empty(0, 2), *labels))
+
+
+def test_a_generator_without_latent_dim_needs_to_be_told(assemble: Assemble) -> None:
+    with pytest.raises(UserError) as caught:
+        assemble(PLAY, generator=nn.Sequential(G()), discriminator=D(), data=VECTORS)
+    assert str(caught.value) == "the generator has no attribute latent_dim; hand latent_dim=... to assemble"
+    run = assemble(PLAY, generator=nn.Sequential(G()), discriminator=D(), data=VECTORS, latent_dim=3)
+    assert run.latents(1, seed=0)[0].shape == (1, 3)
+
+
+def test_everything_that_is_missing_is_named_at_once(assemble: Assemble, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        assemble(PLAY)
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path / 'a.toml'}:1:1: missing table [{table}] (or hand {table}=... to assemble)"
+        for table in ("data", "discriminator", "generator")
+    ]
+
+
+def test_only_what_is_missing_is_named(assemble: Assemble, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        assemble(PLAY, generator=G(), data=VECTORS)
     assert str(caught.value) == (
-        f"the data have {samples} samples, fewer than train.batch_size = 8; choose a smaller one"
+        f"{tmp_path / 'a.toml'}:1:1: missing table [discriminator] (or hand discriminator=... to assemble)"
     )
 
 
-def test_all_that_is_missing_is_named_at_once(assemble: Assemble, tmp_path: Path) -> None:
-    with pytest.raises(ExperimentError) as caught:
-        assemble(MLP.replace(DATA, "").replace(MODEL, ""))
-    assert [problem.message for problem in caught.value.problems] == [
-        "missing table [data] (or hand data=... to assemble)",
-        "missing table [discriminator] (or hand discriminator=... to assemble)",
-        "missing table [generator] (or hand generator=... to assemble)",
-    ]
-    assert all(problem.source == str(tmp_path / "experiment.toml") for problem in caught.value.problems)
+# ---------------------------------------------------------------------------------------- networks that do not fit
 
-
-def test_only_what_is_missing_is_named(assemble: Assemble) -> None:
-    with pytest.raises(ExperimentError) as caught:
-        assemble(MLP.replace(MODEL, ""), generator=Plain(2, 64))
-    assert [problem.message for problem in caught.value.problems] == [
-        "missing table [discriminator] (or hand discriminator=... to assemble)"
-    ]
-
-
-# ---------------------------------------------------------------------------------------- models that do not fit
-
-ODD_MODELS = '''
-import gancore
+MODELS = """
 import torch
 from torch import nn
-from gancore import Component, component, option
+from gancore import Component, component, hookimpl, option
 
-
-@gancore.hookimpl
-def gancore_models():
-    return [Component("odd", "odd:Odd", "Wrong in a way to choose.")]
-
-
-class Constant(nn.Module):
-    def __init__(self, shape, trainable=True):
+class Net(nn.Module):
+    def __init__(self, shape):
         super().__init__()
         self.shape = shape
-        if trainable:
-            self.weight = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x, y=None):
-        return x.new_zeros(len(x), *self.shape) + getattr(self, "weight", 0)
-
+        return self.bias.expand(len(x), *self.shape)
 
 @component
-class Odd:
-    """For tests."""
-
-    latent_dim: int = option(3, "Numbers in z.")
-    made: tuple[int, ...] = option((1, 8, 8), "Shape of fakes.")
-    scored: tuple[int, ...] = option((), "Shape of a score.")
-    without: str = option("", "The network that has no parameters.")
-    nothing: bool = option(False, "generator() returns None.")
+class Custom:
+    latent_dim: int = option(4, "Length of z.")
+    makes: tuple[int, ...] = option((1, 8, 8), "What G makes.")
+    scores: tuple[int, ...] = option((), "What a score looks like.")
+    none: bool = option(False, "Return no module.")
 
     def generator(self, data):
-        return None if self.nothing else Constant(self.made, self.without != "generator")
+        return "a network" if self.none else Net(self.makes)
 
     def discriminator(self, data):
-        return Constant(self.scored, self.without != "discriminator")
-'''
+        return Net(self.scores)
+
+@hookimpl
+def gancore_models():
+    return [Component("custom", "custom_models:Custom", "Makes what it is told.")]
+"""
 
 
-def odd(*options: str) -> str:
-    return MLP.replace(MODEL, "\n".join(["[model]", 'name = "odd"', *options, ""]))
+def custom(options: str = "") -> str:
+    return f'[model]\nname = "custom"\n{options}\n'
 
 
 @pytest.fixture
-def odd_models(install: Callable[..., None]) -> None:
-    install("odd-models", odd=ODD_MODELS)
+def models(install: Callable[..., None]) -> None:
+    install("gancore-custom", custom_models=MODELS)
 
 
-@pytest.mark.usefixtures("odd_models")
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("made = [1, 8, 9]", "model 'odd': the generator makes (1, 8, 9), the data are (1, 8, 8)"),
-        ("made = [64]", "model 'odd': the generator makes (64,), the data are (1, 8, 8)"),
-        (
-            "scored = [1]",
-            "model 'odd': the discriminator gives scores of shape (4, 1) for 4 samples; expected (4,)",
-        ),
-        ("nothing = true", "model 'odd': generator() returned NoneType, not a torch.nn.Module"),
-        ('without = "generator"', "the generator has no parameter to train"),
-        ('without = "discriminator"', "the discriminator has no parameter to train"),
-    ],
-)
-def test_a_model_that_breaks_its_contract_is_named(option: str, message: str, assemble: Assemble) -> None:
+@pytest.mark.usefixtures("models")
+def test_networks_that_fit_are_accepted(assemble: Assemble) -> None:
+    run = assemble(DIGITS, custom(), PLAY)
+    assert run.sample(*run.latents(3, seed=0)).shape == (3, 1, 8, 8)
+
+
+@pytest.mark.usefixtures("models")
+def test_a_generator_of_the_wrong_shape_is_refused_with_both_shapes(assemble: Assemble) -> None:
     with pytest.raises(ComponentError) as caught:
-        assemble(odd(option))
-    assert str(caught.value) == message
+        assemble(DIGITS, custom("makes = [3, 4, 4]"), PLAY)
+    assert str(caught.value) == "model 'custom': the generator makes (3, 4, 4), the data are (1, 8, 8)"
 
 
-@pytest.mark.usefixtures("odd_models")
-def test_the_networks_of_two_models_play_together(assemble: Assemble) -> None:
-    text = MLP.replace(MODEL, '[generator]\nname = "odd"\n[discriminator]\nname = "mlp"\nhidden = [16]\n')
-    run = assemble(text)
-    run.advance(1)
-    assert type(run.generator).__name__ == "Constant"
-    assert run.latents(2, 0)[0].shape == (2, 3)
+@pytest.mark.usefixtures("models")
+def test_a_score_of_the_wrong_shape_is_refused_with_both_shapes(assemble: Assemble) -> None:
+    with pytest.raises(ComponentError) as caught:
+        assemble(DIGITS, custom("scores = [1]"), PLAY)
+    assert str(caught.value) == (
+        "model 'custom': the discriminator gives scores of shape (4, 1) for 4 samples; expected (4,)"
+    )
 
 
-def test_a_conditional_model_needs_labels(assemble: Assemble) -> None:
-    text = MLP.replace(DATA, "").replace("[16]", "[16]\nconditional = true")
-    with pytest.raises(ComponentError, match="needs labels, but the data have none"):
-        assemble(text, data=TensorDataset(torch.zeros(16, 2)))
+@pytest.mark.usefixtures("models")
+def test_a_model_that_returns_no_module_is_refused(assemble: Assemble) -> None:
+    with pytest.raises(ComponentError) as caught:
+        assemble(DIGITS, custom("none = true"), PLAY)
+    assert str(caught.value) == "model 'custom': generator() returned str, not a torch.nn.Module"
 
 
-# ------------------------------------------------------------------------------------------------- regularizers
+@pytest.mark.usefixtures("models")
+def test_two_models_may_share_the_work(assemble: Assemble) -> None:
+    separate = custom().replace("[model]", "[generator]") + MLP.replace("[model]", "[discriminator]")
+    run = assemble(DIGITS, separate, PLAY)
+    assert type(run.game.generator.network).__module__ == "custom_models"
+    assert type(run.discriminator).__module__ == "gancore_mlp.networks"
+
+
+def test_a_conditional_model_on_unlabelled_data_is_refused(assemble: Assemble) -> None:
+    with pytest.raises(ComponentError, match="conditional = true needs labels, but the data have none"):
+        assemble(MLP, "conditional = true\n", PLAY, data=VECTORS)
+
+
+@pytest.mark.parametrize(
+    ("networks", "role"),
+    [({"generator": Stateless(), "latent_dim": 3}, "generator"), ({"discriminator": Stateless()}, "discriminator")],
+)
+def test_a_network_without_parameters_is_refused(networks: dict[str, Any], role: str, assemble: Assemble) -> None:
+    both = {"generator": G(), "discriminator": D(), **networks}
+    with pytest.raises(ComponentError) as caught:
+        assemble(PLAY, data=VECTORS, **both)
+    assert str(caught.value) == f"the {role} has no parameter to train"
+
+
+# -------------------------------------------------------------------------------------- regularizers and optimizers
+
+
+def regularizers(*tables: str) -> str:
+    return "".join(f"[[regularizer]]\n{table}\n" for table in tables)
 
 
 def keys(run: Run) -> dict[str, list[str]]:
-    players = (run.game.discriminator, run.game.generator)
-    return {player.role: [regularizer.key for regularizer in player.regularizers] for player in players}
+    return {p.role: [r.key for r in p.regularizers] for p in (run.game.discriminator, run.game.generator)}
 
 
-def test_the_same_regularizer_twice_gets_two_keys(assemble: Assemble) -> None:
-    run = assemble(regularized('name = "r1"', 'name = "r2"', 'name = "r1"\nevery = 4', 'name = "r1"'))
-    assert keys(run) == {"discriminator": ["r1", "r2", "r1-2", "r1-3"], "generator": []}
+def test_the_same_regularizer_twice_gets_two_keys_and_two_streams(assemble: Assemble) -> None:
+    run = assemble(RING, MLP, PLAY, regularizers('name = "r1"\ngamma = 1', 'name = "r2"', 'name = "r1"\ngamma = 3'))
+    assert keys(run) == {"discriminator": ["r1", "r2", "r1-2"], "generator": []}
+    first, _, second = run.game.discriminator.regularizers
+    assert (first.component.gamma, second.component.gamma) == (1.0, 3.0)
+    assert first.context.rng.initial_seed() != second.context.rng.initial_seed()
     run.advance(1)
-    assert {"penalty/r1", "penalty/r1-2", "penalty/r1-3", "penalty/r2"} <= set(run.look())
+    assert {"penalty/r1", "penalty/r2", "penalty/r1-2"} <= run.look().keys()
 
 
-def test_twins_have_random_streams_of_their_own(assemble: Assemble) -> None:
-    run = assemble(regularized('name = "instance-noise"', 'name = "instance-noise"'))
-    first, second = (regularizer.context.rng.get_state() for regularizer in run.game.discriminator.regularizers)
-    assert not torch.equal(first, second)
+def test_a_regularizer_for_both_networks_is_one_instance_each(assemble: Assemble) -> None:
+    run = assemble(RING, MLP, PLAY, regularizers('name = "gradient-clipping"\non = "both"'))
+    assert keys(run) == {"discriminator": ["gradient-clipping"], "generator": ["gradient-clipping"]}
+    ((of_d,), (of_g,)) = run.game.discriminator.regularizers, run.game.generator.regularizers
+    assert of_d.component is not of_g.component
+    assert of_d.context.rng is not of_g.context.rng
+    assert of_d.context.step is of_g.context.step is run.clock
+    assert of_d.context.steps == 4
 
 
-def test_on_both_is_one_instance_per_network(assemble: Assemble) -> None:
-    run = assemble(regularized('name = "gradient-clipping"\non = "both"', 'name = "autoclip"\non = "generator"'))
-    assert keys(run) == {"discriminator": ["gradient-clipping"], "generator": ["gradient-clipping", "autoclip"]}
-    (ours,), (theirs, _) = run.game.discriminator.regularizers, run.game.generator.regularizers
-    assert ours.component is not theirs.component
-    assert not torch.equal(ours.context.rng.get_state(), theirs.context.rng.get_state())
+def test_a_regularizer_for_one_network_is_only_there(assemble: Assemble) -> None:
+    run = assemble(RING, MLP, PLAY, regularizers('name = "gradient-clipping"\non = "generator"'))
+    assert keys(run) == {"discriminator": [], "generator": ["gradient-clipping"]}
 
 
-def adam_of(run: Run, role: str) -> tuple[float, tuple[float, float]]:
-    group = getattr(run.game, role).optimizer.param_groups[0]
-    return group["lr"], group["betas"]
+def test_regularizers_change_the_network_before_its_optimizer_is_built(assemble: Assemble) -> None:
+    run = assemble(RING, MLP, PLAY, regularizers('name = "spectral-norm"'))
+    D = run.game.discriminator
+    trained = {id(parameter) for group in D.optimizer.param_groups for parameter in group["params"]}
+    assert trained == {id(parameter) for parameter in D.network.parameters()}
+    assert any("parametrizations" in name for name, _ in D.network.named_parameters())
 
 
-def test_a_lazy_penalty_corrects_the_optimizer_of_its_network(assemble: Assemble) -> None:
-    run = assemble(regularized('name = "r1"\nevery = 16'))
-    lr, betas = adam_of(run, "discriminator")
-    assert lr == pytest.approx(1e-3 * 16 / 17, rel=1e-12)
-    assert betas == pytest.approx((0.5 ** (16 / 17), 0.999 ** (16 / 17)), rel=1e-12)
-    assert adam_of(run, "generator") == (1e-3, (0.5, 0.999))
+ADAM = '[loss]\nname = "hinge"\n[optimizer]\nname = "adam"\nlr = 0.01\nbeta1 = 0.5\nbeta2 = 0.99\n'
 
 
-def test_the_most_frequent_lazy_penalty_counts(assemble: Assemble) -> None:
-    run = assemble(regularized('name = "r1"\nevery = 16', 'name = "r2"\nevery = 4', 'name = "dragan"'))
-    assert adam_of(run, "discriminator")[0] == pytest.approx(1e-3 * 4 / 5, rel=1e-12)
+def test_a_lazy_penalty_corrects_the_optimizer_of_its_network_only(assemble: Assemble) -> None:
+    """c = k/(k+1): lr c, betas to the power of c."""
+    run = assemble(RING, MLP, ADAM, regularizers('name = "r1"\nevery = 16'))
+    (d,), (g,) = run.game.discriminator.optimizer.param_groups, run.game.generator.optimizer.param_groups
+    assert d["lr"] == 0.01 * (16 / 17)
+    assert d["betas"] == (0.5 ** (16 / 17), 0.99 ** (16 / 17))
+    assert (g["lr"], g["betas"]) == (0.01, (0.5, 0.99))
 
 
-def test_a_penalty_of_every_phase_corrects_nothing(assemble: Assemble) -> None:
-    assert adam_of(assemble(regularized('name = "r1"')), "discriminator") == (1e-3, (0.5, 0.999))
+def test_the_most_frequent_lazy_penalty_decides(assemble: Assemble) -> None:
+    lazy = ('name = "r1"\nevery = 16', 'name = "r2"\nevery = 4', 'name = "dragan"')
+    (d,) = assemble(RING, MLP, ADAM, regularizers(*lazy)).game.discriminator.optimizer.param_groups
+    assert d["lr"] == 0.01 * (4 / 5)
 
 
-def test_what_regularizers_do_to_a_network_reaches_its_optimizer(assemble: Assemble) -> None:
-    run = assemble(regularized('name = "spectral-norm"'))
-    trained = {id(p) for group in run.game.discriminator.optimizer.param_groups for p in group["params"]}
-    assert trained == {id(parameter) for parameter in run.discriminator.parameters()}
-    assert any("parametrizations" in name for name, _ in run.discriminator.named_parameters())
+def test_each_network_may_have_its_own_optimizer(assemble: Assemble) -> None:
+    own = "[optimizer.discriminator]\nlr = 0.04\n[optimizer.generator]\nname = 'sgd'\nlr = 0.5\n"
+    run = assemble(RING, MLP, ADAM, own)
+    d, g = run.game.discriminator.optimizer, run.game.generator.optimizer
+    assert (type(d).__name__, d.param_groups[0]["lr"], d.param_groups[0]["betas"]) == ("Adam", 0.04, (0.5, 0.99))
+    assert (type(g).__name__, g.param_groups[0]["lr"]) == ("SGD", 0.5)
 
 
-# -------------------------------------------------------------------------------------------------- the run folder
+def test_the_same_callback_twice_gets_two_keys_and_checkpoints_come_last(assemble: Assemble) -> None:
+    twice = '[[callback]]\nname = "samples"\nseed = 1\n[[callback]]\nname = "samples"\nseed = 2\n'
+    run = assemble(RING, MLP, PLAY, twice)
+    assert list(run.callbacks) == ["samples", "samples-2", "checkpoint"]
+    assert [run.callbacks[key].seed for key in ("samples", "samples-2")] == [1, 2]
 
 
-def test_assembling_and_advancing_leave_no_trace(assemble: Assemble, tmp_path: Path) -> None:
-    run = assemble(MLP, out=tmp_path / "run")
-    run.advance(1)
-    assert not (tmp_path / "run").exists()
-    assert run.folder == tmp_path / "run"
-    assert [path.name for path in run.folder.iterdir()] == ["experiment.toml"]
+def test_the_settings_are_flat_and_simple(assemble: Assemble) -> None:
+    run = assemble(RING, MLP, '[loss]\nname = "wgan-gp"\n[optimizer]\nname = "adam"\nlr = 0.01\n')
+    settings = dict(run.settings)
+    assert {type(value) for value in settings.values()} <= {str, int, float, bool}
+    assert {key: settings[key] for key in ("train.batch_size", "data", "model", "model.hidden", "optimizer.lr")} == {
+        "train.batch_size": 4,
+        "data": "ring",
+        "model": "mlp",
+        "model.hidden": "(16,)",
+        "optimizer.lr": 0.01,
+    }
+    assert settings["loss"] == "wgan-gp"
+    assert settings["loss.wgan-gp"] == "wgan-gp", "the penalty that the loss brings along"
 
 
-def test_the_folders_experiment_reads_as_the_same_run(assemble: Assemble, tmp_path: Path) -> None:
-    run = assemble(regularized('name = "r1"\nevery = 4'), "train.seed=5", out=tmp_path / "run")
-    again = gancore.load(run.folder / "experiment.toml").assemble()
-    for one in (run, again):
-        one.advance(3)
-    assert again.text == run.text
-    for ours, theirs in zip(run.generator.parameters(), again.generator.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
-
-
-def test_folders_are_numbered_after_the_last(
-    assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("experiment-1", "experiment-9", "experiment-x", "experiment-2-10", "other-20"):
-        (tmp_path / "runs" / name).mkdir(parents=True)
-    assert [assemble(MLP).folder.name for _ in range(2)] == ["experiment-10", "experiment-11"]
-
-
-def test_a_folder_that_holds_something_is_refused_and_left_alone(assemble: Assemble, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("mine")
-    with pytest.raises(RunFolderError, match="run: is not empty; choose another --out, or go on with `gancore resume`"):
-        _ = assemble(MLP, out=tmp_path / "run").folder
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
-
-
-def test_a_file_in_the_folders_place_is_refused(assemble: Assemble, tmp_path: Path) -> None:
-    (tmp_path / "run").write_text("mine")
-    with pytest.raises(RunFolderError, match="run: cannot be made: File exists"):
-        _ = assemble(MLP, out=tmp_path / "run").folder
+def test_what_the_file_gives_the_run_is_taken(assemble: Assemble) -> None:
+    run = assemble("n_critic = 3\nseed = 7\n[log]\nevery = 9\n", RING, MLP, PLAY)
+    assert (run.name, run.steps, run.n_critic, run.seed, run.log_every, run.batch_size) == ("a", 4, 3, 7, 9, 4)
+    assert 'name = "gancore-losses/hinge"' in run.text

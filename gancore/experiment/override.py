@@ -44,6 +44,9 @@ def apply(tables: dict[str, Any], path: Path, value: Any, source: str) -> None:
             key = str(part)
             if last:
                 at[key] = value
+            elif isinstance(path[i + 1], int) and key not in at:
+                message = f'is not in the file; write all of it, such as {key}=[{{name = "..."}}]'
+                raise ExperimentError([Problem(0, 0, show(path[: i + 1]), message, source)])
             else:
                 at = at.setdefault(key, {})
         else:

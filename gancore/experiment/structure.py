@@ -45,6 +45,9 @@ def structure(cls: type, table: Mapping[str, Any]) -> tuple[dict[str, Any], list
             options[key] = _converter.structure(raw, fields[key].type or object)
         except OptionError as error:
             complaints.append(((key, *error.path), str(error), False))
+        except Exception as error:  # cattrs' own, about a type that options should not have, such as Path or an enum
+            kind = getattr(fields[key].type, "__name__", "what its plugin wants")
+            complaints.append(((key,), f"cannot be read as {kind}: {' '.join(str(error).split())}", False))
     for name, field in fields.items():
         if field.default is attrs.NOTHING and name not in table:
             complaints.append(((), f"missing option {name!r}: {field.metadata.get('doc', '')}".rstrip(": "), True))

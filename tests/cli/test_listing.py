@@ -93,7 +93,7 @@ def test_show_explains_every_component_and_all_its_options(offer: Offer, gancore
 
 def test_show_prints_options_with_type_default_and_meaning(gancore: Gancore) -> None:
     out = gancore("show", "regularizer", "r1").out
-    assert "\n  gamma  float, default 10.0\n      gamma: weight; " in out
+    assert "\n  gamma  number, default 10.0\n      gamma: weight; " in out
 
 
 def test_show_takes_the_qualified_name(gancore: Gancore) -> None:

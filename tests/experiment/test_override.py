@@ -74,6 +74,7 @@ def test_a_value_is_changed_and_tables_are_made_on_the_way() -> None:
         ("regularizer.gamma=1", "regularizer: is an array of 2; say which, from 0"),
         ("regularizer.2.gamma=1", "regularizer: is an array of 2; say which, from 0"),
         ("regularizer[0].name.x=1", "regularizer[0].name: is no table"),
+        ("metric.0.name=x", 'metric: is not in the file; write all of it, such as metric=[{name = "..."}]'),
         ("train.steps=x", "train.steps: expected an integer, got a string ('x')"),
         ("train.stps=1", 'train.stps: unknown option; did you mean "steps"?'),
         ("train=1", "train: expected a table: write [train]"),

@@ -1,5 +1,6 @@
 """Options are read strictly: each type takes its own values and no others."""
 
+import enum
 import math
 from typing import Any, Literal
 
@@ -219,6 +220,32 @@ def test_an_error_in_a_validator_is_no_mistake_of_the_user() -> None:
 
     with pytest.raises(AttributeError, match="nonsense"):
         structure(Broken, {"x": 2})
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@component
+class Unusual:
+    """Types that options should not have: no traceback, whatever cattrs makes of them."""
+
+    colour: Colour = option(Colour.RED, "An enum.")
+    untyped = attrs.field(default=1)
+    numbers: set[int] = option(frozenset(), "A set.")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("colour", "blue", "cannot be read as Colour: 'blue' is not a valid Colour"),
+        ("untyped", 1, "cannot be read as what its plugin wants: Unsupported type: <class 'object'>. Register a "
+         "structure hook for it."),
+        ("numbers", ["x"], "cannot be read as set: While structuring set[int] (1 sub-exception)"),
+    ],
+)  # fmt: skip
+def test_a_type_that_options_should_not_have_is_a_complaint(name: str, value: Any, message: str) -> None:
+    assert structure(Unusual, {name: value})[1] == [((name,), message, False)]
 
 
 def test_all_mistakes_at_once() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import attrs
 from attrs import frozen
 
-from gancore.components import Kind
+from gancore.components import KINDS, Kind
 
 if TYPE_CHECKING:
     import torch
@@ -56,8 +56,8 @@ class Companion:
     A table of the same kind and name in the experiment takes its place.
     """
 
-    kind: Kind
-    name: str
+    kind: Kind = attrs.field(validator=attrs.validators.in_(KINDS))
+    name: str = attrs.field(validator=attrs.validators.instance_of(str))
     options: Mapping[str, Any] = attrs.field(factory=dict)
 
 

@@ -1,6 +1,7 @@
 """Assembling: what is plugged into what, what may be handed in as an object, and what is refused before a step."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 import gancore
 from gancore import ComponentError, DataError, DataSpec, ExperimentError, UserError
+from gancore.assemble import make_folder
 from gancore.assemble.build import choose_device, plan_steps
 from gancore.experiment import Train
 from gancore.training.run import Run
@@ -136,6 +138,18 @@ def test_a_run_that_only_advances_leaves_nothing_on_disk(
     monkeypatch.chdir(tmp_path)
     assemble(RING, MLP, PLAY).advance(2)
     assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
+
+
+def test_runs_that_start_at_the_same_moment_get_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.toml").write_text(TRAIN + RING + MLP + PLAY)
+    experiment = gancore.load("a.toml").experiment
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: make_folder(experiment, None), range(24)))
+    assert {str(folder) for folder in folders} == {f"runs/a-{n}" for n in range(1, 25)}
+    assert all((folder / "experiment.toml").is_file() for folder in folders)
 
 
 @pytest.mark.parametrize(

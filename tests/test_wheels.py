@@ -221,16 +221,18 @@ def test_losses_bring_penalties_along(some: Environment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("override", "kind", "name", "brings"),
     [
-        ("model.name=dcgan", 'no model "dcgan" is installed; gancore-dcgan brings it: python -m pip install gancore-dcgan'),
-        ('regularizer=[{name="diffaugment"}]', 'no regularizer "diffaugment" is installed; gancore-augment brings it: '
-         "python -m pip install gancore-augment"),
+        ("model.name=dcgan", "model", "dcgan", "gancore-dcgan"),
+        ('regularizer=[{name="diffaugment"}]', "regularizer", "diffaugment", "gancore-augment"),
     ],
-)  # fmt: skip
-def test_a_component_of_a_plugin_that_is_not_installed_names_it(override: str, message: str, some: Environment) -> None:
+    ids=["dcgan", "diffaugment"],
+)
+def test_a_component_of_a_plugin_that_is_not_installed_names_it(
+    override: str, kind: str, name: str, brings: str, some: Environment
+) -> None:
     said = some.gancore("train", "digits.toml", "--out", "refused", "--set", override)
     assert (said.code, said.out) == (2, "")
-    assert message in said.err
     assert len(said.err.splitlines()) == 1
+    assert f'no {kind} "{name}" is installed; {brings} brings it: python -m pip install {brings}; ' in said.err
     assert not (some.root / "refused").exists()

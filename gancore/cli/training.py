@@ -3,15 +3,17 @@
 import shlex
 import signal
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
-from gancore.training.run import Run
+if TYPE_CHECKING:
+    from gancore.training.run import Run
 
 INTERRUPTED = 130
 
 
-def train_to_end(run: Run) -> int:
+def train_to_end(run: "Run") -> int:
     """Train, and return the exit code. The first SIGINT or SIGTERM ends cleanly, the second at once."""
 
     def stop(number: int, _: FrameType | None) -> None:

@@ -261,7 +261,12 @@ class _Reader:
 
     def companions(self, selection: Selection, chosen: list[Selection | None]) -> list[Selection]:
         """What the component brings along, unless the file has a table for it (which then counts) already."""
-        companions: Iterable[Companion] = getattr(selection.create(), "companions", ())
+        try:
+            companions: list[Companion] = list(getattr(selection.create(), "companions", ()))
+        except Exception as error:  # a plugin's own code
+            what = f"{selection.kind} {selection.name!r} of {selection.offer.plugin}"
+            self.complain(selection.path, f"{what}: its companions: {type(error).__name__}: {error}", at_key=True)
+            return []
         found = []
         for companion in companions:
             if any(other and (other.kind, other.name) == (companion.kind, companion.name) for other in chosen):

@@ -180,6 +180,42 @@ def test_a_companion_that_is_not_installed_is_a_problem_of_the_table_that_brings
     )
 
 
+@pytest.mark.parametrize(
+    ("companions", "reason"),
+    [
+        ('(Companion("gizmo", "r1"),)', "ValueError"),
+        ("5", "TypeError: 'int' object is not iterable"),
+        ("undefined_name", "NameError: name 'undefined_name' is not defined"),
+    ],
+)
+def test_companions_that_break_are_a_problem_of_the_table_and_name_the_plugin(
+    companions: str, reason: str, install: Callable[..., None], tmp_path: Path
+) -> None:
+    source = f"""
+from gancore import Companion, Component, component, hookimpl
+
+@component
+class Clingy:
+    "A loss."
+
+    @property
+    def companions(self):
+        return {companions}
+
+@hookimpl
+def gancore_losses():
+    return [Component("clingy", "clingy:Clingy", "Brings something odd.")]
+"""
+    install("clingy-losses", clingy=source)
+    file = tmp_path / "my.toml"
+    file.write_text(experiment(loss='[loss]\nname = "clingy"\n'), "utf-8")
+    with pytest.raises(ExperimentError) as caught:
+        read(file, Registry.discover())
+    assert str(caught.value).startswith(
+        f"{file}:7:2: loss: loss 'clingy' of clingy-losses 1.0: its companions: {reason}"
+    )
+
+
 # ------------------------------------------------------------------------------------------------------- callbacks
 
 

@@ -11,7 +11,7 @@ import pytest
 Gancore = Any
 
 SIGNALLER = """
-import os
+import signal
 from gancore import Component, component, hookimpl, option
 
 @component
@@ -30,7 +30,7 @@ class Signaller:
 
     def send(self):
         for _ in range(self.times):
-            os.kill(os.getpid(), 2)
+            signal.raise_signal(signal.SIGINT)  # to this thread; os.kill may reach another one, later
 
 @hookimpl
 def gancore_callbacks():

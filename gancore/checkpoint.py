@@ -94,21 +94,21 @@ def load(folder: Path) -> dict[str, Any]:
     return state
 
 
-def load_latest(run_folder: Path) -> tuple[dict[str, Any], Path, list[str]]:
-    """The newest checkpoint that verifies, where it stands, and what is wrong with newer ones.
+def load_latest(run_folder: Path) -> tuple[dict[str, Any], Path, dict[Path, str]]:
+    """The newest checkpoint that verifies, where it stands, and what is wrong with each newer one.
 
     Raises:
         RunFolderError: there is none.
     """
-    damaged: list[str] = []
+    damaged: dict[Path, str] = {}
     for folder in reversed(folders(run_folder)):
         try:
             return load(folder), folder, damaged
         except RunFolderError as error:
-            damaged.append(str(error))
+            damaged[folder] = str(error)
     if not run_folder.is_dir():
         raise RunFolderError("is no run folder: there is no such folder", run_folder)
-    raise RunFolderError("; ".join(["has no usable checkpoint", *damaged]), run_folder)
+    raise RunFolderError("; ".join(["has no usable checkpoint", *damaged.values()]), run_folder)
 
 
 def folders(run_folder: Path) -> list[Path]:
@@ -118,6 +118,21 @@ def folders(run_folder: Path) -> list[Path]:
         if match := _FOLDER.fullmatch(folder.name):
             found.setdefault(int(match[1]), folder)
     return [found[step] for step in sorted(found)]
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a damaged checkpoint, so that it no longer counts as a newer one: `prune` would keep it for a good one.
+
+    Raises:
+        RunFolderError: it cannot be renamed.
+    """
+    number = 1
+    while (aside := folder.with_name(f"damaged-{folder.name}-{number}")).exists():
+        number += 1
+    try:
+        return folder.rename(aside)
+    except OSError as error:
+        raise RunFolderError(f"cannot be set aside: {error.strerror or error}", folder) from error
 
 
 def prune(run_folder: Path, keep: int) -> None:

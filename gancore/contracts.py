@@ -147,7 +147,8 @@ class Optimizer(Protocol):
     learning rate by c and raise decay rates (betas, momentum) to the power of c (StyleGAN2, Karras et al. 2020,
     appendix B).
 
-    `schedule`: the engine steps it once per step (not per phase) of `steps`.
+    `schedule`: the engine steps it once per step (not per phase) of `steps`. Its learning rates must be a closed form
+    of the step (as `LambdaLR`'s are), so that a run that is resumed to be longer follows the new plan.
     """
 
     def build(self, parameters: "Iterable[Parameter]", lazy: float) -> "TorchOptimizer": ...
@@ -247,6 +248,7 @@ class Run(Protocol):
     steps: int
     batch_size: int
     device: "torch.device"
+    intact: bool
     generator: "nn.Module"
     discriminator: "nn.Module"
     data: DataSpec
@@ -292,7 +294,8 @@ Ending = Literal["finished", "interrupted", "failed"]
 
 @runtime_checkable
 class TrainEnded(Protocol):
-    """Called once at the end, whatever the end was."""
+    """Called once at the end, whatever the end was; the last callback first, so that checkpoints come before
+    farewells."""
 
     def train_ended(self, run: Run, ending: Ending) -> None: ...
 

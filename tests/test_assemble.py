@@ -282,7 +282,9 @@ def test_networks_that_fit_are_accepted(assemble: Assemble) -> None:
 def test_a_generator_of_the_wrong_shape_is_refused_with_both_shapes(assemble: Assemble) -> None:
     with pytest.raises(ComponentError) as caught:
         assemble(DIGITS, custom("makes = [3, 4, 4]"), PLAY)
-    assert str(caught.value) == "model 'custom': the generator makes (3, 4, 4), the data are (1, 8, 8)"
+    assert str(caught.value) == (
+        "model 'custom': the generator makes samples of shape (4, 3, 4, 4) for a batch of 4; expected (4, 1, 8, 8)"
+    )
 
 
 @pytest.mark.usefixtures("models")
@@ -290,7 +292,7 @@ def test_a_score_of_the_wrong_shape_is_refused_with_both_shapes(assemble: Assemb
     with pytest.raises(ComponentError) as caught:
         assemble(DIGITS, custom("scores = [1]"), PLAY)
     assert str(caught.value) == (
-        "model 'custom': the discriminator gives scores of shape (4, 1) for 4 samples; expected (4,)"
+        "model 'custom': the discriminator makes scores of shape (4, 1) for a batch of 4; expected (4,)"
     )
 
 
@@ -343,7 +345,7 @@ def test_the_same_regularizer_twice_gets_two_keys_and_two_streams(assemble: Asse
     assert (first.component.gamma, second.component.gamma) == (1.0, 3.0)
     assert first.context.rng.initial_seed() != second.context.rng.initial_seed()
     run.advance(1)
-    assert {"penalty/r1", "penalty/r2", "penalty/r1-2"} <= run.look().keys()
+    assert {f"penalty/discriminator/{key}" for key in ("r1", "r2", "r1-2")} <= run.look().keys()
 
 
 def test_a_regularizer_for_both_networks_is_one_instance_each(assemble: Assemble) -> None:
@@ -421,3 +423,28 @@ def test_what_the_file_gives_the_run_is_taken(assemble: Assemble) -> None:
     run = assemble("n_critic = 3\nseed = 7\n[log]\nevery = 9\n", RING, MLP, PLAY)
     assert (run.name, run.steps, run.n_critic, run.seed, run.log_every, run.batch_size) == ("a", 4, 3, 7, 9, 4)
     assert 'name = "gancore-losses/hinge"' in run.text
+
+
+def test_what_was_handed_in_is_not_recorded_as_the_files_component(tmp_path: Path, assemble: Assemble) -> None:
+    """Nobody is to resume such a run with the data of the file."""
+    file = tmp_path / "mine.toml"
+    file.write_text((Path(__file__).parents[1] / "examples" / "digits.toml").read_text())
+    data = TensorDataset(torch.zeros(80, 1, 8, 8, dtype=torch.uint8))
+    run = gancore.load(file, ["train.device=cpu"]).assemble(data=data, out=tmp_path / "run")
+    text = (run.folder / "experiment.toml").read_text()
+    assert "[data]" not in text
+    assert "# Handed in by a script, so that the script is needed to go on: data." in text
+    assert "[model]" in text
+
+
+def test_augmentation_that_does_not_fit_the_data_is_refused_before_training(assemble: Assemble) -> None:
+    with pytest.raises(ComponentError, match="made for images"):
+        gancore.load(
+            Path(__file__).parents[1] / "examples" / "ring.toml", ['regularizer=[{name="diffaugment"}]']
+        ).assemble()
+
+
+def test_a_batch_of_one_with_batch_norm_is_refused_by_name(assemble: Assemble) -> None:
+    overrides = ["train.batch_size=1", "model.norm=batch", "train.device=cpu"]
+    with pytest.raises(ComponentError, match=r"model 'mlp': the generator failed: ValueError: Expected more than 1"):
+        gancore.load(Path(__file__).parents[1] / "examples" / "digits.toml", overrides).assemble()

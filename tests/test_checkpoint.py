@@ -159,7 +159,7 @@ def test_load_latest_takes_the_newest(tmp_path: Path) -> None:
     for step in (2, 10, 9):
         checkpoint.save(tmp_path, step, state_of(float(step)))
     state, folder, damaged = checkpoint.load_latest(tmp_path)
-    assert (folder.name, damaged) == ("step-00000010", [])
+    assert (folder.name, damaged) == ("step-00000010", {})
     assert same(state, state_of(10.0))
 
 
@@ -188,7 +188,7 @@ def test_damage_is_found_and_the_checkpoint_before_it_taken(name: str, damage: s
     assert same(state, state_of(2.0))
     assert folder == good
     assert len(damaged) == 1
-    assert damaged[0].startswith(str(bad))
+    assert damaged[bad].startswith(str(bad))
 
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json"])
@@ -360,7 +360,7 @@ def test_a_crash_at_any_moment_leaves_the_old_or_the_new_checkpoint_whole(
             fuse.root = None
         crashes += 1
         state, _, damaged = checkpoint.load_latest(run)
-        assert damaged == []
+        assert damaged == {}
         assert same(state, state_of(1.0)) or same(state, state_of(2.0))
         found.append(float(state["weights"]["w"][0]))
         checkpoint.save(run, 6, state_of(3.0))
@@ -371,3 +371,16 @@ def test_a_crash_at_any_moment_leaves_the_old_or_the_new_checkpoint_whole(
     assert crashes >= 5
     assert found == sorted(found)  # first the old one, from some moment on the new one
     assert found[0] == 1.0
+
+
+def test_a_damaged_checkpoint_that_is_set_aside_is_no_reason_to_prune_a_good_one(tmp_path: Path) -> None:
+    for step in (30, 40):
+        checkpoint.save(tmp_path, step, state_of(float(step)))
+    (tmp_path / "checkpoints" / "step-00000040" / "state.json").write_text("{}")
+    _, _, damaged = checkpoint.load_latest(tmp_path)
+    for folder in damaged:
+        assert checkpoint.set_aside(folder).name == "damaged-step-00000040-1"
+    checkpoint.save(tmp_path, 32, state_of(32.0))
+    checkpoint.prune(tmp_path, keep=1)
+    assert [folder.name for folder in checkpoint.folders(tmp_path)] == ["step-00000032"]
+    assert (tmp_path / "checkpoints" / "damaged-step-00000040-1").is_dir()

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -19,7 +19,7 @@ from gancore.assemble.build import assemble
 from gancore.assemble.folder import make_folder
 from gancore.contracts import DataSpec
 from gancore.experiment import Experiment, read
-from gancore.experiment.read import PROVIDABLE
+from gancore.experiment.tables import PROVIDABLE
 from gancore.registry import Registry
 from gancore.training.run import Run
 
@@ -67,4 +67,8 @@ class Loaded:
             UserError: something is missing or does not fit.
         """
         objects = Objects(generator, discriminator, data, spec, latent_dim)
-        return assemble(self.experiment, objects, partial(make_folder, self.experiment, Path(out) if out else None))
+        # What was handed in takes the place of the file's table, also in what is recorded: nobody is to resume such a
+        # run with other networks or data.
+        named: dict[str, Any] = {name: None for name in PROVIDABLE if getattr(objects, name) is not None}
+        experiment = evolve(self.experiment, **named)
+        return assemble(experiment, objects, partial(make_folder, experiment, Path(out) if out else None))

@@ -1,6 +1,7 @@
 """How to build the two networks of an experiment, on any device: also on `meta`, where they need no memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from attrs import frozen
 from torch import nn
 from torch.utils.data import Dataset
 
-from gancore.contracts import DataSpec, NetworkBuilt, Role
+from gancore.contracts import Context, DataSpec, DiscriminatorInputs, NetworkBuilt, Role
 from gancore.errors import ComponentError, GancoreError, UserError
 from gancore.experiment import Experiment, Selection
 
@@ -49,49 +50,74 @@ class Blueprint:
             ComponentError: the model cannot make it, for these data or at all.
         """
         model = self.models[role]
-        try:
+        with _blamed(f"{self.where[role]}: {role}()"):
             network = model if isinstance(model, nn.Module) else getattr(model, role)(self.spec)
-        except GancoreError:
-            raise
-        except Exception as error:
-            raise ComponentError(f"{self.where[role]}: {role}() failed: {type(error).__name__}: {error}") from error
         if not isinstance(network, nn.Module):
             raise ComponentError(
                 f"{self.where[role]}: {role}() returned {type(network).__name__}, not a torch.nn.Module"
             )
         regularizers = tuple((key, selection.create()) for key, selection in self.regularizers[role])
-        for _, component in regularizers:
+        for key, component in regularizers:
             if isinstance(component, NetworkBuilt):
-                network = component.network_built(network)
+                with _blamed(f"regularizer {key!r}: network_built of the {role}"):
+                    network = component.network_built(network)
         return Built(network, regularizers)
 
     @torch.no_grad()
-    def verify(self) -> dict[Role, nn.Module]:
+    def verify(self, batch_size: int) -> dict[Role, nn.Module]:
         """Build both networks without memory (on the meta device) and check that they fit the data and each other.
 
+        Networks that were handed in live on a real device and are left out; their first step will tell.
+
+        Returns:
+            the networks, on the meta device.
+
         Raises:
-            ComponentError: a shape is not what the contract says.
+            ComponentError: something fails, or a shape is not what the contract says.
         """
-        found: dict[Role, nn.Module] = {}
+        n = min(4, batch_size)
+        self._verify_inputs(torch.zeros(n, *self.spec.shape))
         if any(isinstance(model, nn.Module) for model in self.models.values()):
-            return found  # objects handed in live on a real device; their first step will tell
+            return {}
         with torch.device("meta"):
             networks = {role: self.build(role).network for role in ROLES}
-            z = torch.empty(4, self.latent_dim)
-            y = torch.zeros(4, dtype=torch.int64) if self.spec.classes else None
-            fake = networks["generator"](z, y)
-            if tuple(fake.shape) != (4, *self.spec.shape):
-                raise ComponentError(
-                    f"{self.where['generator']}: the generator makes {tuple(fake.shape[1:])}, "
-                    f"the data are {self.spec.shape}"
-                )
-            score = networks["discriminator"](torch.empty(4, *self.spec.shape), y)
-            if tuple(score.shape) != (4,):
-                raise ComponentError(
-                    f"{self.where['discriminator']}: the discriminator gives scores of shape {tuple(score.shape)} "
-                    "for 4 samples; expected (4,)"
-                )
+            y = torch.zeros(n, dtype=torch.int64) if self.spec.classes else None
+            trials: tuple[tuple[Role, str, torch.Tensor, tuple[int, ...]], ...] = (
+                ("generator", "samples", torch.empty(n, self.latent_dim), (n, *self.spec.shape)),
+                ("discriminator", "scores", torch.empty(n, *self.spec.shape), (n,)),
+            )
+            for role, what, given, expected in trials:
+                with _blamed(f"{self.where[role]}: the {role}"):
+                    made = networks[role](given, y)
+                if tuple(made.shape) != expected:
+                    raise ComponentError(
+                        f"{self.where[role]}: the {role} makes {what} of shape {tuple(made.shape)} for a batch of {n}; "
+                        f"expected {expected}"
+                    )
         return networks
+
+    def _verify_inputs(self, x: torch.Tensor) -> None:
+        """What D is shown has the shape of the data."""
+        for key, selection in self.regularizers["discriminator"]:
+            component = selection.create()
+            if isinstance(component, DiscriminatorInputs):
+                with _blamed(f"regularizer {key!r}"):
+                    shown = component.discriminator_inputs(x, Context(torch.Generator(), torch.zeros(()), 1))
+                if shown.shape != x.shape:
+                    raise ComponentError(
+                        f"regularizer {key!r}: makes {tuple(shown.shape)} of {tuple(x.shape)}; D's input has one shape"
+                    )
+
+
+@contextmanager
+def _blamed(what: str) -> Iterator[None]:
+    """An exception of somebody's code becomes a message that says whose."""
+    try:
+        yield
+    except GancoreError:
+        raise
+    except Exception as error:
+        raise ComponentError(f"{what} failed: {type(error).__name__}: {error}") from error
 
 
 def blueprint_of(experiment: Experiment, spec: DataSpec, objects: Objects) -> Blueprint:

@@ -17,7 +17,7 @@ from gancore.components import options_of
 from gancore.contracts import Context, DataSpec, Penalty, Role
 from gancore.errors import ComponentError, ExperimentError, Problem, UserError
 from gancore.experiment import Experiment, Selection, Train
-from gancore.experiment.read import PROVIDABLE
+from gancore.experiment.tables import PROVIDABLE
 from gancore.experiment.write import write
 from gancore.training.ema import Ema
 from gancore.training.feed import open_feed
@@ -47,7 +47,7 @@ def assemble(
     device = choose_device(train.device)
     data, spec = _data(experiment, objects)
     blueprint = blueprint_of(experiment, spec, objects)
-    blueprint.verify()
+    blueprint.verify(train.batch_size)
     feed = open_feed(data, spec, batch_size=train.batch_size, seed=train.seed, device=device, workers=train.workers)
     steps = plan_steps(train, len(data))  # type: ignore[arg-type]  # map-style data sets have a length
     clock = torch.zeros((), device=device)

@@ -35,7 +35,7 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
     assert experiment.data is not None
     spec = experiment.data.create().spec()
     blueprint = blueprint_of(experiment, spec, Objects())
-    networks = blueprint.verify()
+    networks = blueprint.verify(experiment.train.batch_size)
     console = Console(highlight=False, soft_wrap=True)
     labels = f", {spec.classes} classes" if spec.classes else ""
     console.print(f"[bold]{experiment.name}[/]  {'×'.join(map(str, spec.shape))}{labels}")

@@ -12,6 +12,8 @@ CHANGEABLE = (
     "train.epochs",
     "train.device",
     "train.workers",
+    "data.root",
+    "data.download",
     "log",
     "checkpoint",
     "callback",
@@ -28,7 +30,8 @@ CHANGEABLE = (
 def resume(run: Path, overrides: tuple[str, ...]) -> int:
     """Go on with the run in folder RUN from its newest checkpoint, exactly as if it had never stopped.
 
-    --set may change how long the run is, where it runs and what is recorded; anything else would be another experiment.
+    --set may change how long the run is, where it runs, where its data are and what is recorded; anything else would
+    be another experiment.
     """
     from gancore import checkpoint
     from gancore.assemble import assemble
@@ -45,15 +48,17 @@ def resume(run: Path, overrides: tuple[str, ...]) -> int:
             )
     experiment = experiment_of(run, overrides)
     state, folder, damaged = checkpoint.load_latest(run)
-    for problem in damaged:
-        click.echo(f"passed over: {problem}", err=True)
     assembled = assemble(experiment, make_folder=lambda: run)
-    assembled.load_state_dict(state)
+    notes = assembled.load_state_dict(state)
     if assembled.step >= assembled.steps:
         length = "steps" if experiment.train.steps else "epochs"
         raise UserError(
             f"{run} has finished its {assembled.steps} steps ({folder.name}); --set train.{length}=N trains on"
         )
+    for newer, problem in damaged.items():
+        click.echo(f"passed over, now {checkpoint.set_aside(newer).name}: {problem}", err=True)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     if overrides:  # the next resume goes on with them
         record(experiment, run)
     return train_to_end(assembled)

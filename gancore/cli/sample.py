@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCH = 64  # samples made at once, so that 10,000 need no more memory than a training step
+ROW = 8  # samples from one latent to the next
 
 
 @click.command(
@@ -28,12 +29,14 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
     from gancore import checkpoint
     from gancore.assemble import Objects, blueprint_of
     from gancore.cli.folder import experiment_of, writable
+    from gancore.contracts import DataSpec
     from gancore.errors import RunFolderError, UserError
     from gancore.observe.grid import picture, save
 
     experiment = experiment_of(run)
-    assert experiment.data is not None
-    spec = experiment.data.create().spec()
+    state, folder, damaged = checkpoint.load_latest(run)
+    data = state["data"]
+    spec = DataSpec(tuple(data["shape"]), data["classes"], data["range"])
     blueprint = blueprint_of(experiment, spec, Objects())
     conditional = spec.classes > 0 and getattr(blueprint.models["generator"], "conditional", False)
     if label is not None and not conditional:
@@ -42,20 +45,21 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
         )
     if label is not None and label >= spec.classes:
         raise UserError(f"--class {label}: the data have the classes 0 to {spec.classes - 1}")
-    state, folder, damaged = checkpoint.load_latest(run)
-    for problem in damaged:
+    for problem in damaged.values():
         click.echo(f"passed over: {problem}", err=True)
     generator = blueprint.build("generator").network
     generator.load_state_dict(state["ema"])
     generator.eval()
     rng = torch.Generator().manual_seed(seed)
-    z = torch.randn(count, blueprint.latent_dim, generator=rng)
-    y = torch.arange(count) % spec.classes if spec.classes else None
-    if label is not None:
-        y = torch.full((count,), label)
+    rows = max(1, count // ROW)
     if interpolate:
-        z = _walk(z, 8)
-        y = None if y is None else y.repeat_interleave(8)[: len(z)]
+        z = _walk(torch.randn(rows + 1, blueprint.latent_dim, generator=rng), ROW)
+    else:
+        z = torch.randn(count, blueprint.latent_dim, generator=rng)
+    y = None
+    if spec.classes:
+        y = torch.arange(rows).repeat_interleave(ROW) if interpolate else torch.arange(count)
+        y = y % spec.classes if label is None else torch.full_like(y, label)
     with torch.no_grad():
         batches = [slice(start, start + BATCH) for start in range(0, len(z), BATCH)]
         fakes = torch.cat([generator(z[batch], None if y is None else y[batch]) for batch in batches])
@@ -69,13 +73,13 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
 
 
 def _walk(z: "Tensor", steps: int) -> "Tensor":
-    """Rows of `steps` latents from each z to the next, along the sphere (White 2016, arXiv:1609.04468, section 2.1)."""
+    """Rows of `steps` latents, one from each z to the next, along the sphere (White 2016, arXiv:1609.04468, section
+    2.1)."""
     import torch
 
-    rows = max(1, len(z) // steps)
-    start, end = z[:rows], z.roll(-1, 0)[:rows]
-    cos = torch.nn.functional.cosine_similarity(start, end).clamp(-1, 1)[:, None, None]
-    angle = cos.arccos().clamp(min=1e-6)
+    start, end = z[:-1], z[1:]
+    cos = torch.nn.functional.cosine_similarity(start, end)[:, None, None]
+    angle = cos.clamp(-0.9999, 0.9999).arccos()  # between latents on one line every way along the sphere is as good
     t = torch.linspace(0, 1, steps)[None, :, None]
     mixed = ((1 - t) * angle).sin() / angle.sin() * start[:, None] + (t * angle).sin() / angle.sin() * end[:, None]
     return mixed.flatten(0, 1)

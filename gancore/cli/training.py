@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gancore.errors import RunFailed, UserError
+
 if TYPE_CHECKING:
     from gancore.training.run import Run
 
@@ -26,6 +28,8 @@ def train_to_end(run: "Run") -> int:
     before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
         ending = run.train()
+    except UserError as error:  # of the data or the disk, but the run was under way
+        raise RunFailed(str(error)) from error
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)

@@ -22,8 +22,6 @@ TABLES = (
 )  # fmt: skip
 ROLES = ("generator", "discriminator")
 LONGEST_NAME = 200  # file systems allow 255 bytes; the run's number has to fit as well
-# What a script may hand in as an object instead, so that the file need not name it.
-PROVIDABLE = ("data", "generator", "discriminator")
 
 
 def read(

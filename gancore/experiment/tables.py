@@ -11,6 +11,8 @@ from gancore.registry import Offer
 
 # `[checkpoint]` and an experiment without `[[callback]]` select these, as if the user had written them.
 DEFAULT_CHECKPOINT = "checkpoint"
+# What a script may hand in as an object instead, so that the file need not name it.
+PROVIDABLE = ("data", "generator", "discriminator")
 DEFAULT_CALLBACKS = ("progress", "tensorboard", "stats", "samples")
 
 
@@ -22,7 +24,7 @@ class Train:
         None, "Steps: one G update each, with its n_critic D updates.", attrs.validators.optional(ge(1))
     )
     epochs: float | None = option(
-        None, "Instead of steps: passes of D over the data.", attrs.validators.optional(gt(0))
+        None, "Instead of steps: passes of D over the data.", attrs.validators.optional([gt(0), le(1e6)])
     )
     batch_size: int = option(64, "Reals (and fakes) per phase.", ge(1))
     n_critic: int = option(1, "D updates per G update.", ge(1))

@@ -8,7 +8,7 @@ import tomlkit
 from tomlkit.items import Table
 
 from gancore.components import options_of
-from gancore.experiment.tables import Experiment, Selection
+from gancore.experiment.tables import PROVIDABLE, Experiment, Selection
 
 
 def write(experiment: Experiment) -> str:
@@ -20,6 +20,8 @@ def write(experiment: Experiment) -> str:
             "Resolved by gancore: every option with the value that is used, and the versions of all plugins."
         )
     )
+    if missing := [name for name in PROVIDABLE if getattr(experiment, name) is None]:
+        doc.add(tomlkit.comment(f"Handed in by a script, so that the script is needed to go on: {', '.join(missing)}."))
     doc["name"] = experiment.name
     if not experiment.callbacks:
         doc["callback"] = []  # without this key the default ones would come

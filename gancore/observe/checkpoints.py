@@ -7,9 +7,9 @@ from gancore.contracts import Ending, Run
 
 @component
 class Checkpoints:
-    """Writes checkpoints/step-<n> regularly, and at the end of a run that finished or was interrupted.
+    """Writes checkpoints/step-<n> regularly, and at the end, whatever the end was.
 
-    A run that failed writes none: the last good one is the one to go back to.
+    Except where the state at the end is none to go back to: a step that failed half-way, a number that is not finite.
     """
 
     every: int = option(1000, "Steps between two checkpoints.", ge(1))
@@ -20,5 +20,6 @@ class Checkpoints:
         checkpoint.prune(run.folder, self.keep)
 
     def train_ended(self, run: Run, ending: Ending) -> None:
-        if ending != "failed" and run.step % self.every:
+        written = run.step % self.every == 0 and ending != "failed"
+        if run.step and run.intact and not written:
             self.stepped(run)

@@ -46,6 +46,7 @@ class Progress:
         console.print(
             f"training {run.name} on {run.device}, {start}to step {run.steps}, in {run.folder}",
             highlight=False,
+            markup=False,
         )
         if console.is_terminal:
             session.bar = Bar(
@@ -84,6 +85,7 @@ class Progress:
             session.console.print(
                 f"step {run.step}/{run.steps}  {speed}  {session.shown}  eta {_clock(left)}",
                 highlight=False,
+                markup=False,
                 soft_wrap=True,
             )
 
@@ -97,7 +99,9 @@ class Progress:
             self.session.bar.stop()
             self.session.bar = None
         seconds = time.monotonic() - self.session.started
-        self.session.console.print(f"{ending} at step {run.step} after {_clock(seconds)}", highlight=False)
+        self.session.console.print(
+            f"{ending} at step {run.step} after {_clock(seconds)}", highlight=False, markup=False
+        )
 
     def _speed(self, run: Run) -> tuple[str, float]:
         per_second = (run.step - self.session.first_step) / max(time.monotonic() - self.session.started, 1e-9)

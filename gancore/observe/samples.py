@@ -23,7 +23,7 @@ class Samples:
         folder.mkdir(exist_ok=True)
         n = self.n or (64 if run.data.is_image else 2000)
         fakes = run.sample(*run.latents(n, self.seed))
-        save(picture(fakes, run.data, run.reals(n)), folder / f"step-{run.step:08d}.png")
+        save(picture(fakes, run.data, None if run.data.is_image else run.reals(n)), folder / f"step-{run.step:08d}.png")
 
     def train_ended(self, run: Run, ending: Ending) -> None:
         if ending == "finished" and run.step % self.every:

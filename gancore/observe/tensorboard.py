@@ -41,7 +41,9 @@ class TensorBoard:
     def stepped(self, run: Run) -> None:
         n = 64 if run.data.is_image else 2000
         fakes = run.sample(*run.latents(n, self.seed))
-        self.session.writer.add_image("samples", picture(fakes, run.data, run.reals(n)), run.step)
+        self.session.writer.add_image(
+            "samples", picture(fakes, run.data, None if run.data.is_image else run.reals(n)), run.step
+        )
 
     def train_ended(self, run: Run, ending: Ending) -> None:
         writer, last = self.session.writer, self.session.last

@@ -5,6 +5,7 @@ comes from DataLoader workers through pinned memory. Both follow the same order:
 from the seed. The last, smaller batch of an epoch is dropped.
 """
 
+import signal
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -156,9 +157,16 @@ class StreamedFeed:
             batch_sampler=_Batches(self._order),  # torch asks for a Sampler, an iterable does
             num_workers=self._workers,
             pin_memory=self._device.type == "cuda",
+            worker_init_fn=_leave_signals_to_the_parent,
             # Only seeds what happens inside workers; without it the loader would draw from torch's global generator.
             generator=torch.Generator().manual_seed(derive(self._seed, "workers")),
         )
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the parent ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Batches:

@@ -1,5 +1,7 @@
 """Numbers for the log, left on the device until somebody looks."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,20 @@ class Numbers:
         means = torch.stack([total / count for total, count in sums]).tolist()
         self._values, self._sums = {}, {}
         return dict(zip(names, means, strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added since the last fetch, value by value: summed up early, the mean could differ in its last
+        bit."""
+        return {
+            name: {"values": torch.stack(values) if values else [], "sum": list(self._sums.get(name, ()))}
+            for name, values in self._values.items()
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        self._values = {
+            name: list(kept["values"].to(device)) if len(kept["values"]) else [] for name, kept in state.items()
+        }
+        self._sums = {name: (kept["sum"][0].to(device), kept["sum"][1]) for name, kept in state.items() if kept["sum"]}
 
     def _sum(self, name: str) -> tuple[Tensor, int]:
         values = self._values[name]

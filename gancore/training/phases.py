@@ -1,7 +1,7 @@
 """The two phases of a step: one update of D, one update of G (Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1).
 
-Capture-safe: no line here waits for the device, branches on a tensor's value or changes a shape. So the same phase can
-run eagerly, compiled or as a replayed graph.
+No line here waits for the device, branches on a tensor's value or changes a shape. What is host work (which reals come
+next) is the feed's.
 """
 
 import torch
@@ -85,11 +85,11 @@ def _update(player: Player, loss: Tensor, phase: Phase, index: int, numbers: Num
         loss = loss + penalty
     player.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    if measure:  # raw gradients, before any clipping
-        numbers.add(
-            f"gradient/{player.role}",
-            get_total_norm([p.grad for p in player.with_gradient() if p.grad is not None]),
-        )
+    lazy = player.lazy_due(index)
+    if measure or lazy:  # raw gradients, before any clipping
+        norm = get_total_norm([p.grad for p in player.with_gradient() if p.grad is not None])
+        # Lazy penalties seldom fall on a measured step, and their gradients are k times as large: a curve of their own.
+        numbers.add(f"gradient/{player.role}/lazy" if lazy else f"gradient/{player.role}", norm)
     player.adjust_gradients(numbers)
     player.optimizer.step()
     with torch.no_grad():

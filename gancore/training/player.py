@@ -1,5 +1,6 @@
 """A player of the game: one network with its optimizer, its schedule and the regularizers that are for it."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -68,9 +69,14 @@ class Player:
             every = regularizer.component.every
             if index % every == 0:
                 penalty = regularizer.component.penalty(phase, regularizer.context)
-                numbers.add(f"penalty/{regularizer.key}", penalty)
+                numbers.add(f"penalty/{self.role}/{regularizer.key}", penalty)
                 due.append(penalty * every if every > 1 else penalty)
         return due
+
+    def lazy_due(self, index: int) -> bool:
+        """Whether a lazy penalty is due in this network's `index`-th phase."""
+        rhythms = (regularizer.component.every for regularizer in self._with(Penalty))
+        return any(every > 1 and index % every == 0 for every in rhythms)
 
     def adjust_gradients(self, numbers: Numbers) -> None:
         for regularizer in self._with(GradientsReady):
@@ -84,6 +90,28 @@ class Player:
 
     def with_gradient(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.parameters if parameter.grad is not None]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        # One step back and one forward again: sets the learning rate that this run's plan has for this step, which is
+        # another one if the run was made longer.
+        schedule = dict(state["schedule"])
+        steps = schedule["last_epoch"]
+        if steps > 0:
+            schedule |= {"last_epoch": steps - 1, "_step_count": schedule["_step_count"] - 1}
+        self.schedule.load_state_dict(schedule)
+        if steps > 0:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # "step() of the optimizer comes first": it did, before
+                self.schedule.step()
 
     def _with(self, moment: type) -> tuple[Regularizer, ...]:
         found = self._moments.get(moment)

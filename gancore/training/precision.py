@@ -1,8 +1,9 @@
 """Precision of a run: fp32, tf32 or bf16, entered around the loop and left again."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from attrs import frozen
@@ -23,18 +24,26 @@ class Precision:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Around the loop: torch's global switches. Convolutions are also made to choose the same algorithm every
-        time."""
+        """Around all that runs networks: torch's global switches. Convolutions are made to choose the same algorithm
+        every time.
+
+        The older pair of switches: setting the newer ones makes every later reading of the older an error, and other
+        people's code (`torch.backends.cudnn.flags`) reads them.
+        """
         if self.device.type != "cuda":
             yield
             return
-        cudnn: Any = torch.backends.cudnn  # torch's stubs do not know its parts
-        matmul, conv = torch.backends.cuda.matmul, cudnn.conv
-        before = (matmul.fp32_precision, conv.fp32_precision, cudnn.deterministic, cudnn.benchmark)
-        wanted = "ieee" if self.name == "fp32" else "tf32"
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        before = (matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
+        _switch(self.name == "tf32", self.name == "tf32", True, False)
         try:
-            matmul.fp32_precision, conv.fp32_precision = wanted, wanted
-            cudnn.deterministic, cudnn.benchmark = True, False
             yield
         finally:
-            matmul.fp32_precision, conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = before
+            _switch(*before)
+
+
+def _switch(matmul: bool, convolution: bool, deterministic: bool, benchmark: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch 2.9 announces the newer switches here
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, convolution
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark

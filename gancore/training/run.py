@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from gancore import checkpoint
 from gancore.contracts import DataSpec, Ending, Logged, Metric, Stateful, Stepped, TrainEnded, TrainStarted
-from gancore.errors import NonFiniteError
+from gancore.errors import NonFiniteError, RunFolderError
 from gancore.training.ema import Ema
 from gancore.training.numbers import Numbers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
@@ -50,14 +51,17 @@ class Run:
     numbers: Numbers = field(factory=Numbers, init=False)
     _folder: Path | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
+    _whole: bool = field(default=True, init=False)
 
     # --------------------------------------------------------------------------------------------------- training
 
     def advance(self, steps: int = 1) -> None:
         """Take `steps` steps (fewer if `stop` is called). Nothing in here waits for the device."""
         with self.globals(), self.game.precision.applied():
-            for left in reversed(range(steps)):
-                measure = left == 0
+            for _ in range(steps):
+                self._whole = False
+                # By the step's number, not by how far this call goes: a resumed run measures the same ones.
+                measure = (self.step + 1) % self.log_every == 0
                 for i in range(self.n_critic):
                     index = self.step * self.n_critic + i
                     discriminator_phase(self.game, index, self.numbers, measure=measure)
@@ -67,6 +71,7 @@ class Run:
                 self.step += 1
                 self.clock.add_(1)
                 self.ema.update(self.step)
+                self._whole = True
                 if self._stopping:
                     return
 
@@ -83,9 +88,18 @@ class Run:
                 self.advance(self._next_stop() - self.step)
                 self._observe()
             ending = "interrupted" if self.step < self.steps else "finished"
+        except KeyboardInterrupt:
+            self._whole = False  # the user wants an end at once, not a checkpoint
+            raise
         finally:
-            self._tell(TrainEnded, lambda callback: callback.train_ended(self, ending))
+            self._stopping = False
+            self._end(ending)
         return ending
+
+    @property
+    def intact(self) -> bool:
+        """Whether this is the state after a whole step, with numbers that were finite: one to go back to."""
+        return self._whole
 
     def stop(self) -> None:
         """Finish the step under way and end. Safe to call from a signal handler."""
@@ -118,6 +132,7 @@ class Run:
         for player in (self.game.discriminator, self.game.generator):
             numbers[f"lr/{player.role}"] = float(player.optimizer.param_groups[0]["lr"])
         if sick := [f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value)]:
+            self._whole = False
             raise NonFiniteError(
                 f"step {self.step}: {', '.join(sick)} (since the last look, at most {self.log_every} steps ago)"
             )
@@ -164,12 +179,14 @@ class Run:
         """Fakes `(N, *shape)` of the EMA generator, float32, batch by batch."""
         starts = range(0, len(z), self.batch_size)
         pieces = [slice(start, start + self.batch_size) for start in starts]
-        with self.globals():
+        with self.globals(), self.game.precision.applied():
             return torch.cat([self.generator(z[piece], None if y is None else y[piece]).float() for piece in pieces])
 
     def _evaluate(self, key: str, metric: Metric) -> dict[str, float]:
         z, y = self.latents(metric.samples, derive(self.seed, f"metric {self.step}"))
-        found = metric.evaluate(self.reals(metric.samples), self.sample(z, y))
+        fakes = self.sample(z, y)
+        with self.globals(), self.game.precision.applied():
+            found = metric.evaluate(self.reals(metric.samples), fakes)
         return {f"metric/{key}/{name}": float(value) for name, value in found.items()}
 
     # ----------------------------------------------------------------------------------------------------- state
@@ -187,41 +204,54 @@ class Run:
         return checkpoint.save(self.folder, self.step, self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a bit-exact resume needs."""
-        players = {player.role: player for player in (self.game.generator, self.game.discriminator)}
-        state: dict[str, Any] = {
+        """Everything a bit-exact resume needs. Tensors are the live ones; copy them before training on."""
+        return {
             "step": self.step,
+            "data": {"shape": list(self.data.shape), "classes": self.data.classes, "range": self.data.range},
+            "numbers": self.numbers.state_dict(),
             "ema": self.ema.network.state_dict(),
             "feed": self.game.feed.state_dict(),
             "globals": self.globals.state_dict(),
             "streams": {name: rng.get_state() for name, rng in self._streams().items()},
             "components": {name: component.state_dict() for name, component in self._stateful()},
+            "generator": self.game.generator.state_dict(),
+            "discriminator": self.game.discriminator.state_dict(),
         }
-        for role, player in players.items():
-            state[role] = {
-                "network": player.network.state_dict(),
-                "optimizer": player.optimizer.state_dict(),
-                "schedule": player.schedule.state_dict(),
-            }
-        return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, in a run assembled from the same experiment."""
-        self.step = state["step"]
-        self.clock.fill_(self.step)
-        self.ema.network.load_state_dict(state["ema"])
-        self.game.feed.load_state_dict(state["feed"])
-        self.globals.load_state_dict(state["globals"])
-        for name, rng in self._streams().items():
-            rng.set_state(state["streams"][name])
-        for name, component in self._stateful():
-            if name in state["components"]:  # a callback may have been added since
-                component.load_state_dict(state["components"][name])
-        for player in (self.game.generator, self.game.discriminator):
-            own = state[player.role]
-            player.network.load_state_dict(own["network"])
-            player.optimizer.load_state_dict(own["optimizer"])
-            player.schedule.load_state_dict(own["schedule"])
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Restore what `state_dict` returned, in a run assembled from the same experiment.
+
+        Returns:
+            what could not be restored exactly, in words; empty on the kind of device that the state is from.
+
+        Raises:
+            RunFolderError: the state is not one of this experiment.
+        """
+        try:
+            self.ema.network.load_state_dict(state["ema"])
+            for player in (self.game.generator, self.game.discriminator):
+                player.load_state_dict(state[player.role])
+            self.game.feed.load_state_dict(state["feed"])
+            self.globals.load_state_dict(state["globals"])
+            self.numbers.load_state_dict(state["numbers"], self.device)
+            for name, component in self._stateful():
+                if name in state["components"]:  # a callback may have been added since
+                    component.load_state_dict(state["components"][name])
+            self.step = state["step"]
+            self.clock.fill_(self.step)
+            return [
+                note for name, rng in self._streams().items() if (note := self._restore(name, rng, state["streams"]))
+            ]
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise RunFolderError(f"the state does not fit this experiment: {type(error).__name__}: {error}") from error
+
+    def _restore(self, name: str, rng: torch.Generator, states: Mapping[str, Tensor]) -> str:
+        """One stream. Generators of different devices are different generators: their states do not carry over."""
+        if states[name].numel() == rng.get_state().numel():
+            rng.set_state(states[name])
+            return ""
+        rng.manual_seed(derive(self.seed, f"{name} from step {self.step}"))
+        return f"random stream {name!r} is from another kind of device; it starts afresh, so this run is not bit-exact"
 
     def _streams(self) -> dict[str, torch.Generator]:
         players = (self.game.generator, self.game.discriminator)
@@ -240,3 +270,12 @@ class Run:
         for callback in self.callbacks.values():
             if isinstance(callback, moment) and not (due and self.step % callback.every):
                 call(callback)
+
+    def _end(self, ending: Ending) -> None:
+        """Tell all callbacks, the last first (the final checkpoint before the last word), also if one of them
+        raises."""
+        with ExitStack() as stack:
+            for callback in self.callbacks.values():
+                told: Any = callback
+                if isinstance(callback, TrainEnded):
+                    stack.callback(told.train_ended, self, ending)

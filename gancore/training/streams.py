@@ -50,7 +50,8 @@ class GlobalStreams:
         return self._state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._state = state
+        """Restore. A state from another kind of device has no part for this one, which then goes on as it is."""
+        self._state = {**self._state, **state}
 
 
 @contextmanager

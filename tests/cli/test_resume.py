@@ -58,7 +58,8 @@ def test_another_experiment_is_refused(override: str, gancore: Gancore, trained:
     said = gancore("resume", "run", "--set", "train.steps=10", "--set", override)
     assert (said.code, said.out) == (2, "")
     assert said.err == (
-        f"--set {override}: a resumed run can change train.steps, train.epochs, train.device, train.workers, log, "
+        f"--set {override}: a resumed run can change train.steps, train.epochs, train.device, train.workers, "
+        "data.root, data.download, log, "
         "checkpoint, callback, metric; for anything else, train anew\n"
     )
     assert (trained / "experiment.toml").read_bytes() == before
@@ -77,7 +78,7 @@ def test_a_damaged_checkpoint_is_passed_over_aloud(gancore: Gancore, trained: Pa
     said = gancore("resume", "run")
     assert (said.code, said.out) == (0, "run\n")
     assert said.err.startswith(
-        "passed over: run/checkpoints/step-00000006: tensors.safetensors is damaged "
+        "passed over, now damaged-step-00000006-1: run/checkpoints/step-00000006: tensors.safetensors is damaged "
         "(its SHA-256 is not the one of the manifest)\n"
         "training tiny on cpu, from step 4 to step 6, in run\n"
     )

@@ -66,7 +66,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
 
 def test_the_callers_settings_are_given_back() -> None:
     matmul = torch.backends.cuda.matmul
-    before = (matmul.fp32_precision, torch.backends.cudnn.deterministic)
+    before = (matmul.allow_tf32, torch.backends.cudnn.deterministic)
     run = assembled("ring", "train.precision=tf32")
     run.advance(1)
-    assert (matmul.fp32_precision, torch.backends.cudnn.deterministic) == before
+    assert (matmul.allow_tf32, torch.backends.cudnn.deterministic) == before

@@ -64,7 +64,13 @@ def test_the_run_folder_holds_what_the_readme_says(folder: Path) -> None:
 
 
 def test_tensorboard_has_a_point_per_log_interval(events: Any) -> None:
-    for name in ("loss/discriminator", "score/real", "gradient/generator", "penalty/wgan-gp", "lr/generator"):
+    for name in (
+        "loss/discriminator",
+        "score/real",
+        "gradient/generator",
+        "penalty/discriminator/wgan-gp",
+        "lr/generator",
+    ):
         assert [point.step for point in events.Scalars(name)] == [2, 4, 6]
 
 

@@ -1,5 +1,6 @@
 """The loop: which moments come when, stopping, and what is not finite."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import pytest
 import torch
 from attrs import define, field
 
-from gancore.errors import NonFiniteError
+from gancore import Context, checkpoint
+from gancore.errors import NonFiniteError, RunFolderError
+from gancore.training.player import Regularizer
 
 
 @define(eq=False)
@@ -168,3 +171,109 @@ def test_labels_reach_both_networks(assemble: Any, experiments: dict[str, str]) 
     z, _ = run.latents(10, 0)
     ones, twos = (run.sample(z, torch.full((10,), label)) for label in (1, 2))
     assert not torch.equal(ones, twos)
+
+
+def test_a_callback_that_fails_between_steps_costs_no_step(
+    assemble: Any, experiments: dict[str, str], tmp_path: Path
+) -> None:
+    """The state after step 4 is whole, so the last word is a checkpoint of it."""
+
+    class Fails(Diary):
+        def stepped(self, run: Any) -> None:
+            raise RuntimeError("disk on fire")
+
+    run = assemble(experiments["mlp_adam"], out=tmp_path / "run")
+    run.callbacks = {"fails": Fails(), "checkpoint": run.callbacks["checkpoint"]}
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        run.train()
+    assert [folder.name for folder in checkpoint.folders(tmp_path / "run")] == ["step-00000004"]
+
+
+def test_a_step_that_fails_half_way_is_not_saved(assemble: Any, experiments: dict[str, str], tmp_path: Path) -> None:
+    class Fails:
+        on = "generator"
+        every = 1
+
+        def penalty(self, phase: Any, context: Any) -> Any:
+            raise RuntimeError("no penalty today")
+
+    run = assemble(experiments["mlp_adam"], out=tmp_path / "run")
+    run.callbacks = {"checkpoint": run.callbacks["checkpoint"]}
+    run.advance(3)
+    player = run.game.generator
+    run.game.generator.regularizers = (Regularizer("fails", Fails(), Context(torch.Generator(), run.clock, 12)),)
+    del player.__dict__["_moments"]  # asked once and remembered
+    with pytest.raises(RuntimeError, match="no penalty today"):
+        run.train()
+    assert not run.intact
+    assert checkpoint.folders(tmp_path / "run") == []
+
+
+def test_every_callback_hears_the_end_also_if_one_raises(run: Any) -> None:
+    class Fails(Diary):
+        def train_ended(self, run: Any, ending: str) -> None:
+            raise RuntimeError("no farewell")
+
+    run.callbacks = {"first": Diary(), "fails": Fails(), "last": Diary()}
+    with pytest.raises(RuntimeError, match="no farewell"):
+        run.train()
+    assert [run.callbacks[name].entries[-1] for name in ("first", "last")] == [("finished", 12)] * 2
+
+
+def test_a_run_that_was_stopped_goes_on_when_asked_again(run: Any) -> None:
+    class Stops(Diary):
+        def stepped(self, run: Any) -> None:
+            run.stop()
+
+    run.callbacks = {"stops": Stops()}
+    assert [run.train(), run.step, run.train(), run.step, run.train(), run.step] == [
+        "interrupted", 4, "interrupted", 8, "finished", 12,
+    ]  # fmt: skip
+
+
+def test_a_lazy_penaltys_gradient_has_a_curve_of_its_own(assemble: Any, experiments: dict[str, str]) -> None:
+    """R1 every 4th phase falls on steps 1, 5 and 9; the measured steps are 3, 6 and 9."""
+    run = assemble(experiments["dcgan_lazy"], "log.every=3")
+    found = []
+    for _ in range(3):
+        run.advance(3)
+        found.append({name for name in run.look() if name.startswith("gradient/discriminator")})
+    plain, lazy = "gradient/discriminator", "gradient/discriminator/lazy"
+    assert found == [{plain, lazy}, {plain, lazy}, {lazy}]
+
+
+def test_streams_of_another_device_start_afresh_and_say_so(assemble: Any, experiments: dict[str, str]) -> None:
+    """A CUDA generator's state has 16 bytes, a CPU one's some thousands."""
+    run = assemble(experiments["mlp_adam"])
+    run.advance(2)
+    state = run.state_dict()
+    state["streams"]["latents"] = torch.zeros(16, dtype=torch.uint8)
+    resumed, again = (assemble(experiments["mlp_adam"]) for _ in range(2))
+    (note,) = resumed.load_state_dict(copy.deepcopy(state))
+    assert note == (
+        "random stream 'latents' is from another kind of device; it starts afresh, so this run is not bit-exact"
+    )
+    again.load_state_dict(copy.deepcopy(state))
+    for other in (resumed, again):
+        other.advance(2)
+    weights = zip(resumed.game.generator.parameters, again.game.generator.parameters, strict=True)
+    assert all(torch.equal(a, b) for a, b in weights), "afresh, but the same every time"
+
+
+def test_a_longer_run_follows_its_own_plan_from_the_first_resumed_step(
+    assemble: Any, experiments: dict[str, str]
+) -> None:
+    """Linear decay over 4 steps ends at 0; made 8 steps long, half of the way is left."""
+    text = experiments["mlp_adam"].replace("lr = 1e-3", 'lr = 1e-3\nlr_schedule = "linear"')
+    short = assemble(text, "train.steps=4")
+    short.advance(4)
+    assert short.look()["lr/generator"] == 0.0
+    longer = assemble(text, "train.steps=8")
+    longer.load_state_dict(short.state_dict())
+    assert longer.look()["lr/generator"] == pytest.approx(0.5e-3)
+
+
+def test_a_state_of_another_experiment_is_refused_in_a_sentence(assemble: Any, experiments: dict[str, str]) -> None:
+    state = assemble(experiments["dcgan_lazy"]).state_dict()
+    with pytest.raises(RunFolderError, match="the state does not fit this experiment"):
+        assemble(experiments["mlp_adam"]).load_state_dict(state)

@@ -20,7 +20,7 @@ class InstanceNoise:
     on: Literal["discriminator"] = option("discriminator", "The network it is for.")
     sigma: float = option(0.1, "Standard deviation at the first step, in units of the data.", ge(0))
     until: float = option(
-        1.0, "Share of the run's steps after which the noise is gone, falling linearly; inf: it stays.", gt(0)
+        1.0, "Share of the run's steps after which the noise is gone, falling linearly; 1e9: it stays.", gt(0)
     )
 
     def discriminator_inputs(self, x: Tensor, context: Context) -> Tensor:

@@ -20,8 +20,9 @@ def train_to_end(run: "Run") -> int:
 
     def stop(number: int, _: FrameType | None) -> None:
         run.stop()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, before[name])
+        # Not the handlers of before: a process started in the background has been told to ignore SIGINT.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         click.echo(f"{signal.Signals(number).name}: finishing this step; once more ends at once", err=True)
 
     folder = run.folder  # made now: one that is in the way is refused before anything is trained

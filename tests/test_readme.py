@@ -35,7 +35,7 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
 
 def test_the_commands_of_the_tour_work_one_after_the_other(tmp_path: Path) -> None:
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("gancore ")]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for command in commands:
         words = shlex.split(command)
         # The same commands, with a hundredth of the steps.
@@ -87,7 +87,8 @@ def test_the_script_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_the_plugin_in_20_lines_trains(tmp_path: Path) -> None:
     """Its two files as written, installed as the third says (a dist-info folder is all that pip would add)."""
     pyproject = tomllib.loads(blocks("toml")[2])
-    for block in blocks("python")[1:]:
+    *files, contract = blocks("python")[1:]
+    for block in files:
         file = tmp_path / "site" / re.match(r"# src/(\S+)\n", block)[1]  # type: ignore[index]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(block)
@@ -108,8 +109,12 @@ def test_the_plugin_in_20_lines_trains(tmp_path: Path) -> None:
     done = run(train, tmp_path, PYTHONPATH=str(tmp_path / "site"))
     assert done.returncode == 0, done.stderr
     assert 'name = "my-gan-losses/wide-hinge"' in (tmp_path / "run" / "experiment.toml").read_text()
-    code = [line for block in blocks("python")[1:] for line in block.splitlines() if line.strip()]
+    code = [line for block in files for line in block.splitlines() if line.strip()]
     assert len([line for line in code if not line.startswith("#")]) <= 20
+    (tmp_path / "test_contract.py").write_text(contract)
+    kit = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_contract.py"]
+    done = run(kit, tmp_path, PYTHONPATH=str(tmp_path / "site"))
+    assert "12 passed" in done.stdout, done.stdout
 
 
 def test_the_table_of_components_is_complete() -> None:

@@ -9,6 +9,7 @@ import click
 
 from gancore import __version__
 from gancore.cli.check import check
+from gancore.cli.check_plugin import check_plugin
 from gancore.cli.init import init
 from gancore.cli.list import list_
 from gancore.cli.plugins import plugins
@@ -35,7 +36,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, resume, check, sample, plugins, list_, show, schema, init):
+for command in (train, resume, check, sample, plugins, list_, show, schema, init, check_plugin):
     cli.add_command(command)
 
 

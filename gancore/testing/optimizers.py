@@ -1,0 +1,101 @@
+"""What every optimizer has to hold."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from gancore.testing.kit import Subject, Violation
+from gancore.testing.materials import draw
+
+STEPS = 200
+
+
+def builds_an_optimizer_and_its_schedule(subject: Subject) -> None:
+    _, optimizer, schedule = _set_up(subject)
+    if not isinstance(optimizer, Optimizer):
+        raise Violation(f"{subject}: build() returned {type(optimizer).__name__}; return a torch.optim.Optimizer")
+    if not isinstance(schedule, LRScheduler):
+        raise Violation(
+            f"{subject}: schedule() returned {type(schedule).__name__}; return a torch LRScheduler, "
+            "LambdaLR(optimizer, lambda step: 1.0) for a constant rate"
+        )
+
+
+def lowers_a_quadratic(subject: Subject) -> None:
+    parameter, optimizer, schedule = _set_up(subject)
+    before = parameter.detach().square().sum().item()
+    for _ in range(STEPS):
+        _step(parameter, optimizer, schedule)
+    after = parameter.detach().square().sum().item()
+    if not after < before:
+        raise Violation(
+            f"{subject}: {STEPS} steps on |x|^2 went from {before:.4g} to {after:.4g}; does it follow -gradient?"
+        )
+
+
+def lazy_regularization_lowers_the_rate(subject: Subject) -> None:
+    """c = 16/17 for a penalty on every 16th phase (StyleGAN2, appendix B)."""
+    rates = [_set_up(subject, lazy)[1].param_groups[0]["lr"] for lazy in (1.0, 16 / 17)]
+    if abs(rates[1] - rates[0] * 16 / 17) > 1e-12:
+        raise Violation(f"{subject}: build(parameters, lazy) ignores lazy; multiply lr by it, raise betas to its power")
+
+
+def rate_is_a_closed_form_of_the_step(subject: Subject) -> None:
+    """A state that is restored into a fresh schedule gives the same rate, so that resumed runs follow their plan."""
+    parameter, optimizer, schedule = _set_up(subject)
+    for _ in range(7):
+        _step(parameter, optimizer, schedule)
+    _, other_optimizer, other = _set_up(subject)
+    other.load_state_dict(copy.deepcopy(schedule.state_dict()))
+    for _ in range(2):
+        _step(parameter, optimizer, schedule)
+        other_optimizer.step()
+        other.step()
+        if optimizer.param_groups[0]["lr"] != other_optimizer.param_groups[0]["lr"]:
+            raise Violation(
+                f"{subject}: after a resume the learning rate is another one; make it a closed form of the step "
+                "(LambdaLR)"
+            )
+
+
+def goes_on_exactly_where_it_was(subject: Subject) -> None:
+    parameter, optimizer, schedule = _set_up(subject)
+    for _ in range(5):
+        _step(parameter, optimizer, schedule)
+    other, other_optimizer, other_schedule = _set_up(subject)
+    with torch.no_grad():
+        other.copy_(parameter)
+    other_optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    other_schedule.load_state_dict(copy.deepcopy(schedule.state_dict()))
+    for _ in range(5):
+        _step(parameter, optimizer, schedule)
+        _step(other, other_optimizer, other_schedule)
+    if not torch.equal(parameter, other):
+        raise Violation(f"{subject}: does not go on exactly after load_state_dict; keep all state in torch's `state`")
+
+
+def _set_up(subject: Subject, lazy: float = 1.0) -> tuple[Tensor, Any, Any]:
+    component = subject.create()
+    parameter = nn.Parameter(draw(8))
+    optimizer = component.build([parameter], lazy)
+    return parameter, optimizer, component.schedule(optimizer, STEPS)
+
+
+def _step(parameter: Tensor, optimizer: Optimizer, schedule: LRScheduler) -> None:
+    optimizer.zero_grad()
+    parameter.square().sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    schedule.step()
+
+
+CHECKS = (
+    builds_an_optimizer_and_its_schedule,
+    lowers_a_quadratic,
+    lazy_regularization_lowers_the_rate,
+    rate_is_a_closed_form_of_the_step,
+    goes_on_exactly_where_it_was,
+)

@@ -15,6 +15,8 @@ import pytest
 from attrs import frozen
 from packaging.requirements import Requirement
 
+from gancore.components import KINDS
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +138,7 @@ def test_a_wheel_holds_its_package_and_metadata_and_nothing_else(distribution: s
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in names if name.startswith(f"{package}/")} == sources
-    assert not [name for name in names if re.search(r"(^|/)(tests?|test_[^/]*|conftest\.py)(/|$)", name)]
+    assert not [name for name in names if re.search(r"(^|/)(tests?|test_[^/]*\.py|conftest\.py)(/|$)", name)]
 
 
 @pytest.mark.parametrize(
@@ -236,3 +238,35 @@ def test_a_component_of_a_plugin_that_is_not_installed_names_it(
     assert len(said.err.splitlines()) == 1
     assert f'no {kind} "{name}" is installed; {brings} brings it: python -m pip install {brings}; ' in said.err
     assert not (some.root / "refused").exists()
+
+
+# ------------------------------------------------------------------------------------------------- new plugins
+
+
+@pytest.fixture(scope="module")
+def complete(some: Environment, wheels: Path) -> Environment:
+    """The same environment, with all of our plugins and pytest; no repository on its path."""
+    some.install("--no-index", "--find-links", wheels, *PLUGINS)
+    some.install("--constraint", "pins.txt", "pytest")
+    return some
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_plugin_installs_passes_its_tests_is_listed_and_trains(kind: str, complete: Environment) -> None:
+    name = f"my-{kind}"
+    folder = complete.root / f"gancore-{name}"
+    assert complete.gancore("new-plugin", name, "--kind", kind).code == 0
+    uv("build", "--quiet", "--wheel", "--out-dir", "new", folder, cwd=complete.root)
+    complete.install("--no-index", "--no-deps", *(complete.root / "new").glob(f"gancore_my_{kind}-*.whl"))
+    assert re.search(rf"^  {name} .*\[gancore-{name}\]$", complete.gancore("list", kind).out, re.MULTILINE)
+    python = complete.root / "venv" / "bin" / "python"
+    tests = subprocess.run(
+        [python, "-m", "pytest", "-q", "-W", "error", folder], cwd=folder, capture_output=True, text=True
+    )
+    assert tests.returncode == 0, tests.stdout
+    assert re.search(r"\b(\d+) passed", tests.stdout), tests.stdout
+    assert "skipped" not in tests.stdout
+    trained = complete.gancore("train", str(folder / "example.toml"), "--out", f"run-{kind}")
+    assert trained.code == 0, trained.err
+    assert (complete.root / f"run-{kind}" / "checkpoints" / "step-00000020").is_dir()
+    assert f'name = "gancore-{name}/{name}"' in (complete.root / f"run-{kind}" / "experiment.toml").read_text()

@@ -12,6 +12,7 @@ from gancore.cli.check import check
 from gancore.cli.check_plugin import check_plugin
 from gancore.cli.init import init
 from gancore.cli.list import list_
+from gancore.cli.new_plugin import new_plugin
 from gancore.cli.plugins import plugins
 from gancore.cli.resume import resume
 from gancore.cli.sample import sample
@@ -36,7 +37,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, resume, check, sample, plugins, list_, show, schema, init, check_plugin):
+for command in (train, resume, check, sample, plugins, list_, show, schema, init, check_plugin, new_plugin):
     cli.add_command(command)
 
 

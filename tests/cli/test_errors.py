@@ -42,7 +42,19 @@ def gancore_losses():
     ]
 """
 
-COMMANDS = ["train", "resume", "check", "sample", "plugins", "list", "show", "schema", "init"]
+COMMANDS = [
+    "train",
+    "resume",
+    "check",
+    "sample",
+    "plugins",
+    "list",
+    "show",
+    "schema",
+    "init",
+    "check-plugin",
+    "new-plugin",
+]
 
 
 def test_these_are_all_commands() -> None:

@@ -1,0 +1,31 @@
+"""Every hook is documented and used."""
+
+import inspect
+import re
+
+import pytest
+
+from gancore import contracts, hookspecs
+from gancore.registry import HOOK_OF, Registry
+
+HOOKS = [name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith("gancore_")]
+
+
+def test_there_is_a_hook_for_each_kind() -> None:
+    assert sorted(HOOK_OF.values()) == sorted(HOOKS)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_says_what_it_is_for_which_table_selects_it_and_which_contract_it_has(hook: str) -> None:
+    doc = inspect.getdoc(getattr(hookspecs, hook)) or ""
+    assert doc.startswith("Offer ")
+    assert re.search(r"Selected by `\[+\w+\]+`", doc)
+    named = re.findall(r"`(?:gancore\.contracts\.)?([A-Z]\w+)`", doc.partition("Contract:")[2])
+    assert named
+    assert all(hasattr(contracts, name) for name in named)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_is_implemented_by_some_plugin(hook: str) -> None:
+    kinds = {offer.kind for offer in Registry.discover().offers}
+    assert hook in {HOOK_OF[kind] for kind in kinds}

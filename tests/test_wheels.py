@@ -270,3 +270,21 @@ def test_a_new_plugin_installs_passes_its_tests_is_listed_and_trains(kind: str, 
     assert trained.code == 0, trained.err
     assert (complete.root / f"run-{kind}" / "checkpoints" / "step-00000020").is_dir()
     assert f'name = "gancore-{name}/{name}"' in (complete.root / f"run-{kind}" / "experiment.toml").read_text()
+
+
+def test_the_third_party_example_is_a_plugin_like_any_other(complete: Environment) -> None:
+    folder = complete.root / "third-party-plugin"
+    shutil.copytree(ROOT / "examples" / "third-party-plugin", folder)
+    uv("build", "--quiet", "--wheel", "--out-dir", "third", folder, cwd=complete.root)
+    complete.install("--no-index", "--no-deps", *(complete.root / "third").glob("wgan_div-*.whl"))
+    python = complete.root / "venv" / "bin" / "python"
+    tests = subprocess.run(
+        [python, "-m", "pytest", "-q", "-W", "error", folder], cwd=folder, capture_output=True, text=True
+    )
+    assert tests.returncode == 0, tests.stdout
+    checked = complete.gancore("check-plugin", "wgan-div")
+    assert re.search(r"wgan-div: \d+ hold, 0 broken, 0 could not be checked", checked.out)
+    for loss in ("wasserstein", "ralsgan"):
+        more = ("--set", f"loss.name={loss}", "--set", "train.steps=20", "--out", f"run-{loss}")
+        trained = complete.gancore("train", str(folder / "example.toml"), *more)
+        assert trained.code == 0, trained.err

@@ -131,6 +131,8 @@ class Loss(Protocol):
         needs_real: whether the generator's side uses real scores (relativistic losses); otherwise it is handed None.
         boundary: `"zero"` if D's decision boundary is at score 0, `"none"` if scores have no absolute meaning
             (critics).
+        mixes_samples: bool = False, optional. The value is not a mean over samples (or pairs): it compares a sample
+            with the whole batch, and so depends on how a batch is split over processes.
     """
 
     needs_real: ClassVar[bool]
@@ -180,6 +182,7 @@ class Penalty(Protocol):
     """A scalar term added to the loss of the network's phase, in float32, with second derivatives where it needs them.
 
     `every`: an option. The engine calls the penalty on every k-th phase of its network only and multiplies it by k.
+    `mixes_samples`: optional, as for losses.
     """
 
     @property
@@ -238,6 +241,9 @@ class Metric(Protocol):
 
 
 # ---------------------------------------------------------------------------------------------------- callbacks
+#
+# A callback that raises is switched off for the rest of the run, which goes on and says so (unless `[train] strict`);
+# it still hears the end. The engine's own errors (`gancore.GancoreError`) end the run: they are meant to.
 
 
 class Run(Protocol):
@@ -263,6 +269,7 @@ class Run(Protocol):
     def sample(self, z: "Tensor", y: "Tensor | None" = None) -> "Tensor": ...
     def reals(self, n: int) -> "Tensor": ...
     def save(self) -> Path: ...
+    def notice(self, notice: str) -> None: ...
 
 
 @runtime_checkable
@@ -287,6 +294,13 @@ class Stepped(Protocol):
     @property
     def every(self) -> int: ...
     def stepped(self, run: Run) -> None: ...
+
+
+@runtime_checkable
+class Noticed(Protocol):
+    """Called when the run, or a callback through `run.notice`, has something to say to the user: one line of words."""
+
+    def noticed(self, run: Run, notice: str) -> None: ...
 
 
 Ending = Literal["finished", "interrupted", "failed"]

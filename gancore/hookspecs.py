@@ -76,6 +76,7 @@ def gancore_metrics() -> Iterable[Component]:
 def gancore_callbacks() -> Iterable[Component]:
     """Offer callbacks: observers between steps. Selected by `[[callback]]`.
 
-    Contract: any of the moments in `gancore.contracts`: `TrainStarted`, `Logged`, `Stepped`, `TrainEnded`.
+    Contract: any of the moments in `gancore.contracts`: `TrainStarted`, `Logged`, `Stepped`, `Noticed`,
+    `TrainEnded`.
     """
     raise NotImplementedError

@@ -25,6 +25,7 @@ from gancore.training.latents import Latents
 from gancore.training.phases import Game
 from gancore.training.player import Player, Regularizer
 from gancore.training.precision import Precision
+from gancore.training.ranks import Ranks
 from gancore.training.run import Run
 from gancore.training.streams import GlobalStreams, stream
 
@@ -48,7 +49,17 @@ def assemble(
     data, spec = _data(experiment, objects)
     blueprint = blueprint_of(experiment, spec, objects)
     blueprint.verify(train.batch_size)
-    feed = open_feed(data, spec, batch_size=train.batch_size, seed=train.seed, device=device, workers=train.workers)
+    ranks = Ranks.here()
+    own_seed = ranks.seed(train.seed)
+    feed = open_feed(
+        data,
+        spec,
+        batch_size=train.batch_size,
+        seed=train.seed,
+        device=device,
+        workers=train.workers,
+        ranks=ranks,
+    )
     steps = plan_steps(train, len(data))  # type: ignore[arg-type]  # map-style data sets have a length
     clock = torch.zeros((), device=device)
     globals_ = GlobalStreams(train.seed, device)
@@ -57,10 +68,15 @@ def assemble(
         for role in ROLES:
             built = blueprint.build(role)
             regularizers = [
-                Regularizer(key, component, Context(stream(train.seed, f"{role}/{key}", device), clock, steps))
+                Regularizer(key, component, Context(stream(own_seed, f"{role}/{key}", device), clock, steps))
                 for key, component in built.regularizers
             ]
             players[role] = _player(experiment, role, built.network.to(device).train(), regularizers, steps)
+    observers = (*experiment.callbacks, experiment.checkpoint)
+    metrics = experiment.metrics
+    if ranks.rank:  # networks start the same everywhere, but dropout differs from here on; and only one observes
+        globals_ = GlobalStreams(own_seed, device)
+        observers, metrics = (), ()
     return Run(
         name=experiment.name,
         game=Game(
@@ -68,9 +84,10 @@ def assemble(
             discriminator=players["discriminator"],
             loss=experiment.loss.create(),
             feed=feed,
-            latents=Latents(blueprint.latent_dim, spec.classes, device, stream(train.seed, "latents", device)),
+            latents=Latents(blueprint.latent_dim, spec.classes, device, stream(train.seed, "latents", device), ranks),
             precision=Precision(train.precision, device),
             batch_size=train.batch_size,
+            ranks=ranks,
         ),
         ema=Ema(players["generator"].network, train.ema, train.ema_ramp, train.batch_size),
         data=spec,
@@ -81,11 +98,12 @@ def assemble(
         clock=clock,
         globals=globals_,
         # Checkpoints come last: what the others did at a step belongs into it.
-        callbacks=_keyed((*experiment.callbacks, experiment.checkpoint)),
-        metrics=_keyed(experiment.metrics),
+        callbacks=_keyed(observers),
+        metrics=_keyed(metrics),
         text=write(experiment),
         settings=flat_settings(experiment),
         make_folder=make_folder,
+        strict=train.strict,
     )
 
 

@@ -12,6 +12,7 @@ CHANGEABLE = (
     "train.epochs",
     "train.device",
     "train.workers",
+    "train.strict",
     "data.root",
     "data.download",
     "log",

@@ -1,5 +1,6 @@
 """What `train` and `resume` share: signals around a run, and the last words."""
 
+import os
 import shlex
 import signal
 from types import FrameType
@@ -25,6 +26,11 @@ def train_to_end(run: "Run") -> int:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         click.echo(f"{signal.Signals(number).name}: finishing this step; once more ends at once", err=True)
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            "WORLD_SIZE says that several processes were started, but the command line trains in one; several share "
+            "a run only in a script: init_process_group(), then gancore.load(...).assemble().advance(steps)"
+        )
     folder = run.folder  # made now: one that is in the way is refused before anything is trained
     before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -36,6 +36,7 @@ class Train:
     )
     ema: float = option(10_000.0, "Half-life of the averaged generator, in images; 0 turns it off.", ge(0))
     ema_ramp: float = option(0.05, "Early on the half-life is at most this share of the images seen.", gt(0), le(1))
+    strict: bool = option(False, "A callback that fails ends the run; by default it is switched off, with a notice.")
     workers: int = option(2, "DataLoader processes, for data that are streamed.", ge(0))
 
 

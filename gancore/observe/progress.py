@@ -93,6 +93,9 @@ class Progress:
         if self.session.bar is not None:
             self.session.bar.update(self.session.task, completed=run.step, speed=self._speed(run)[0])
 
+    def noticed(self, run: Run, notice: str) -> None:
+        self.session.console.print(notice, highlight=False, markup=False, soft_wrap=True)
+
     def train_ended(self, run: Run, ending: Ending) -> None:
         if self.session.bar is not None:
             self.session.bar.update(self.session.task, completed=run.step)

@@ -1,7 +1,16 @@
 """What every callback has to hold."""
 
-from gancore.contracts import Logged, Stepped, TrainEnded, TrainStarted
+import tempfile
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from gancore.contracts import Ending, Logged, Noticed, Stepped, TrainEnded, TrainStarted
 from gancore.testing.kit import Subject, Violation
+from gancore.testing.small_run import small_run
+
+STEPS = 3
 
 
 def has_a_moment(subject: Subject) -> None:
@@ -11,9 +20,9 @@ def has_a_moment(subject: Subject) -> None:
             f"{subject}: has stepped() but no option `every`, so it is never called; write every: int = "
             "option(100, ...)"
         )
-    if not isinstance(component, TrainStarted | Logged | Stepped | TrainEnded):
+    if not isinstance(component, TrainStarted | Logged | Stepped | Noticed | TrainEnded):
         raise Violation(
-            f"{subject}: has none of the methods train_started, logged, stepped, train_ended, so it never acts"
+            f"{subject}: has none of the methods train_started, logged, stepped, noticed, train_ended, so it never acts"
         )
 
 
@@ -23,4 +32,62 @@ def rhythm_is_a_number_of_steps(subject: Subject) -> None:
         raise Violation(f"{subject}: `every` is {component.every!r}; make it an option of type int with ge(1)")
 
 
-CHECKS = (has_a_moment, rhythm_is_a_number_of_steps)
+def survives_a_run_in_which_another_fails(subject: Subject) -> None:
+    """Every moment of a real run, twice as a resume would have it, beside a callback that raises in each of its own."""
+    options = {**subject.options, "every": 1} if isinstance(subject.create(), Stepped) else subject.options
+    component, name = subject.cls(**options), subject.offer.name
+    with tempfile.TemporaryDirectory() as folder, redirect_stderr(StringIO()):
+        for steps in (STEPS, 2 * STEPS):
+            notices = _Notices()
+            beside = {"fails": _FailsAlways(), name: component, "notices": notices}
+            run = small_run(beside, Path(folder), steps)
+            run.step = steps - STEPS
+            run.train()
+            if mine := [notice for notice in notices.heard if f"callback {name!r}" in notice]:
+                raise Violation(
+                    f"{subject}: {mine[0].partition(';')[0]}. In this run of {STEPS} steps another callback failed in "
+                    "every moment; do not count on what others do"
+                )
+
+
+def hears_of_a_run_that_never_began(subject: Subject) -> None:
+    """The end comes also where the start failed, and must not fail on its own."""
+    component = subject.create()
+    if isinstance(component, TrainEnded):
+        with tempfile.TemporaryDirectory() as folder, redirect_stderr(StringIO()):
+            run = small_run({}, Path(folder), STEPS)
+            try:
+                component.train_ended(run, "failed")  # type: ignore[arg-type]  # it is the Run of the contract
+            except Exception as error:
+                raise Violation(
+                    f"{subject}: train_ended() without train_started() failed: {type(error).__name__}: {error}. A run "
+                    "may end before it began; check what was opened before closing it"
+                ) from error
+
+
+class _FailsAlways:
+    every = 1
+
+    def train_started(self, run: Any) -> None:
+        raise RuntimeError("fails on purpose")
+
+    def train_ended(self, run: Any, ending: Ending) -> None:
+        raise RuntimeError("fails on purpose")
+
+    logged = stepped = noticed = train_ended
+
+
+class _Notices:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def noticed(self, run: Any, notice: str) -> None:
+        self.heard.append(notice)
+
+
+CHECKS = (
+    has_a_moment,
+    rhythm_is_a_number_of_steps,
+    survives_a_run_in_which_another_fails,
+    hears_of_a_run_that_never_began,
+)

@@ -8,6 +8,7 @@ from torch import Tensor
 from gancore.testing.device_safe import DEVICE, device_safe
 from gancore.testing.kit import Subject, Violation
 from gancore.testing.materials import BATCH, draw
+from gancore.testing.split import two_processes_agree
 
 
 def facts_are_declared(subject: Subject) -> None:
@@ -95,6 +96,11 @@ def runs_without_waiting_for_the_device(subject: Subject) -> None:
         loss.generator(real if loss.needs_real else None, fake).backward()
 
 
+def two_processes_agree_with_one(subject: Subject) -> None:
+    """Splitting a batch over processes changes nothing, where the component claims that."""
+    two_processes_agree(subject)
+
+
 def _sides(subject: Subject, real: Tensor, fake: Tensor) -> dict[str, Any]:
     loss = subject.create()
     return {"discriminator": loss.discriminator(real, fake), "generator": loss.generator(real, fake)}
@@ -107,4 +113,5 @@ CHECKS = (
     derivatives_are_right,
     generators_side_pulls_on_fakes_only,
     runs_without_waiting_for_the_device,
+    two_processes_agree_with_one,
 )

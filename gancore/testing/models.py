@@ -12,6 +12,7 @@ from gancore.errors import ComponentError
 from gancore.testing.device_safe import DEVICE, device_safe
 from gancore.testing.kit import Subject, Violation, only_for, option_named
 from gancore.testing.materials import BATCH, SPECS, draw
+from gancore.testing.split import two_processes_agree
 
 
 def facts_are_declared(subject: Subject) -> None:
@@ -118,6 +119,11 @@ def runs_without_waiting_for_the_device(subject: Subject) -> None:
             D(fake, y).sum().backward()
 
 
+def two_processes_agree_with_one(subject: Subject) -> None:
+    """Splitting a batch over processes changes nothing, where the component claims that."""
+    two_processes_agree(subject)
+
+
 def _cases(subject: Subject, **changes: Any) -> Iterator[tuple[Any, DataSpec, Tensor | None]]:
     """The model with each kind of data that it makes, and labels for a batch."""
     model = attrs.evolve(subject.create(), **changes)
@@ -151,4 +157,5 @@ CHECKS = (
     labels_matter_where_conditional,
     built_from_torchs_generator,
     runs_without_waiting_for_the_device,
+    two_processes_agree_with_one,
 )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from gancore.testing.device_safe import DEVICE, device_safe
 from gancore.testing.kit import Subject, Violation
 from gancore.testing.materials import draw
 
@@ -78,6 +79,17 @@ def goes_on_exactly_where_it_was(subject: Subject) -> None:
         raise Violation(f"{subject}: does not go on exactly after load_state_dict; keep all state in torch's `state`")
 
 
+def runs_without_waiting_for_the_device(subject: Subject) -> None:
+    """Two steps where no tensor has a value: the first one makes the state."""
+    component = subject.create()
+    with device_safe(str(subject)):
+        parameter = nn.Parameter(torch.empty(8, device=DEVICE))
+        optimizer = component.build([parameter], 1.0)
+        schedule = component.schedule(optimizer, STEPS)
+        for _ in range(2):
+            _step(parameter, optimizer, schedule)
+
+
 def _set_up(subject: Subject, lazy: float = 1.0) -> tuple[Tensor, Any, Any]:
     component = subject.create()
     parameter = nn.Parameter(draw(8))
@@ -98,4 +110,5 @@ CHECKS = (
     lazy_regularization_lowers_the_rate,
     rate_is_a_closed_form_of_the_step,
     goes_on_exactly_where_it_was,
+    runs_without_waiting_for_the_device,
 )

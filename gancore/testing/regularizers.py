@@ -20,6 +20,7 @@ from gancore.experiment.structure import structure
 from gancore.testing.device_safe import DEVICE, device_safe
 from gancore.testing.kit import Subject, Violation, method, only_for
 from gancore.testing.materials import BATCH, SmoothDiscriminator, context, draw, phase, roles_of
+from gancore.testing.split import two_processes_agree
 
 MOMENTS = (NetworkBuilt, DiscriminatorInputs, Penalty, GradientsReady, ParametersUpdated)
 IMAGES = (3, 16, 16)
@@ -181,6 +182,12 @@ def network_stays_one(subject: Subject) -> None:
         component.network_built(SmoothDiscriminator())
 
 
+@only_for(method("network_built", "penalty", "gradients_ready", "parameters_updated"))
+def two_processes_agree_with_one(subject: Subject) -> None:
+    """Splitting a batch over processes changes nothing, where the component claims that."""
+    two_processes_agree(subject)
+
+
 def _act(component: Any, device: str = "cpu") -> list[Tensor]:
     """Every step-time moment once."""
     made = []
@@ -226,4 +233,5 @@ CHECKS = (
     randomness_comes_from_the_context,
     runs_without_waiting_for_the_device,
     network_stays_one,
+    two_processes_agree_with_one,
 )

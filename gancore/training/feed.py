@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from gancore.contracts import DataSpec
 from gancore.errors import DataError
+from gancore.training.ranks import ALONE, Ranks
 from gancore.training.streams import derive
 
 # Resident data may take this share of the device's free memory; the rest is for networks and their activations.
@@ -35,9 +36,16 @@ class Feed(Protocol):
 
 
 def open_feed(
-    data: "Dataset[Any]", spec: DataSpec, *, batch_size: int, seed: int, device: torch.device, workers: int
+    data: "Dataset[Any]",
+    spec: DataSpec,
+    *,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    workers: int,
+    ranks: Ranks = ALONE,
 ) -> Feed:
-    """Resident where the data are tensors and fit, else streamed.
+    """Resident where the data are tensors and fit, else streamed. `batch_size` is that of all processes together.
 
     Raises:
         DataError: fewer samples than a batch, or samples that are not what `spec` says.
@@ -48,16 +56,19 @@ def open_feed(
             f"the data have {size} samples, fewer than train.batch_size = {batch_size}; choose a smaller one"
         )
     _check(data, spec)
+    order = Order(size, batch_size, seed, ranks.share(batch_size))
     if isinstance(data, TensorDataset) and _fits(data, device):
-        return ResidentFeed(data, spec, batch_size, seed, device)
-    return StreamedFeed(data, spec, batch_size, seed, device, workers)
+        return ResidentFeed(data, spec, order, device)
+    return StreamedFeed(data, spec, order, device, workers)
 
 
 class Order:
-    """Indices, epoch by epoch. Its whole state is where it is."""
+    """Indices, epoch by epoch: of every batch the `share` that is this process's (all of it by default). Its whole
+    state is where it is."""
 
-    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+    def __init__(self, size: int, batch_size: int, seed: int, share: slice | None = None) -> None:
         self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.share = share or slice(0, batch_size)
         self.epoch, self.position = 0, 0
         self._drawn: tuple[int, Tensor] | None = None
 
@@ -71,7 +82,7 @@ class Order:
         """Epoch and slice of its permutation."""
         if self.position + self.batch_size > self.size:
             self.epoch, self.position = self.epoch + 1, 0
-        here = slice(self.position, self.position + self.batch_size)
+        here = slice(self.position + self.share.start, self.position + self.share.stop)
         self.position += self.batch_size
         return self.epoch, here
 
@@ -85,11 +96,11 @@ class Order:
 class ResidentFeed:
     """All samples on the device; a batch is one gather and one normalisation."""
 
-    def __init__(self, data: TensorDataset, spec: DataSpec, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(self, data: TensorDataset, spec: DataSpec, order: Order, device: torch.device) -> None:
         self._values = data.tensors[0].to(device)
         self._labels = data.tensors[1].to(device) if spec.classes else None
         self._device = device
-        self._order = Order(len(data), batch_size, seed)
+        self._order = order
         self._permutation: tuple[int, Tensor] = (-1, self._values)  # of which epoch, on the device
 
     def next(self) -> tuple[Tensor, Tensor | None]:
@@ -113,18 +124,9 @@ class ResidentFeed:
 class StreamedFeed:
     """Samples decoded by worker processes ahead of time, copied from pinned memory."""
 
-    def __init__(
-        self,
-        data: "Dataset[Any]",
-        spec: DataSpec,
-        batch_size: int,
-        seed: int,
-        device: torch.device,
-        workers: int,
-    ) -> None:
+    def __init__(self, data: "Dataset[Any]", spec: DataSpec, order: Order, device: torch.device, workers: int) -> None:
         self._data, self._spec, self._device, self._workers = data, spec, device, workers
-        self._seed = seed
-        self._order = Order(len(data), batch_size, seed)  # type: ignore[arg-type]
+        self._order = order
         self._batches: Iterator[Any] | None = None
 
     def next(self) -> tuple[Tensor, Tensor | None]:
@@ -159,7 +161,7 @@ class StreamedFeed:
             pin_memory=self._device.type == "cuda",
             worker_init_fn=_leave_signals_to_the_parent,
             # Only seeds what happens inside workers; without it the loader would draw from torch's global generator.
-            generator=torch.Generator().manual_seed(derive(self._seed, "workers")),
+            generator=torch.Generator().manual_seed(derive(self._order.seed, "workers")),
         )
 
 
@@ -173,7 +175,7 @@ class _Batches:
     """Lists of indices from where an order stands now; runs ahead of it on a copy."""
 
     def __init__(self, order: Order) -> None:
-        self._ahead = Order(order.size, order.batch_size, order.seed)
+        self._ahead = Order(order.size, order.batch_size, order.seed, order.share)
         self._ahead.load_state_dict(order.state_dict())
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -4,6 +4,8 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from gancore.training.ranks import ALONE, Ranks
+
 
 @frozen(eq=False)
 class Latents:
@@ -13,12 +15,15 @@ class Latents:
     classes: int
     device: torch.device
     rng: torch.Generator
+    ranks: Ranks = ALONE
 
     def draw(self, n: int) -> tuple[Tensor, Tensor | None]:
-        z = torch.randn(n, self.dim, generator=self.rng, device=self.device)
+        """This process's share of a batch of n."""
+        share = self.ranks.share(n)
+        z = torch.randn(n, self.dim, generator=self.rng, device=self.device)[share]
         if not self.classes:
             return z, None
-        return z, torch.randint(self.classes, (n,), generator=self.rng, device=self.device)
+        return z, torch.randint(self.classes, (n,), generator=self.rng, device=self.device)[share]
 
     def fixed(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
         """The same latents every time, on every device; labels count through the classes."""

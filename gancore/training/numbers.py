@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gancore.training.ranks import ALONE, Ranks
+
 
 class Numbers:
     """Collects 0-d tensors by name; `fetch` waits for the device once, for all of them."""
@@ -22,13 +24,13 @@ class Numbers:
             self._sums[name] = self._sum(name)
             values.clear()
 
-    def fetch(self) -> dict[str, float]:
-        """The means since the last fetch. Waits for the device."""
+    def fetch(self, ranks: Ranks = ALONE) -> dict[str, float]:
+        """The means since the last fetch, over all processes. Waits for the device."""
         if not self._values:
             return {}
         names = sorted(self._values)
         sums = [self._sum(name) for name in names]
-        means = torch.stack([total / count for total, count in sums]).tolist()
+        means = ranks.average(torch.stack([total / count for total, count in sums])).tolist()
         self._values, self._sums = {}, {}
         return dict(zip(names, means, strict=True))
 

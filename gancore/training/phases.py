@@ -15,6 +15,7 @@ from gancore.training.latents import Latents
 from gancore.training.numbers import Numbers
 from gancore.training.player import Player
 from gancore.training.precision import Precision
+from gancore.training.ranks import ALONE, Ranks
 
 
 @frozen(eq=False)
@@ -28,6 +29,7 @@ class Game:
     latents: Latents
     precision: Precision
     batch_size: int
+    ranks: Ranks = ALONE
 
 
 def discriminator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) -> None:
@@ -49,7 +51,7 @@ def discriminator_phase(game: Game, index: int, numbers: Numbers, *, measure: bo
         fake=fake, fake_score=fake_score, fake_labels=fake_labels,
         real=real, real_score=real_score, real_labels=real_labels,
     )  # fmt: skip
-    _update(D, loss, phase, index, numbers, measure=measure)
+    _update(game, D, loss, phase, index, numbers, measure=measure)
 
 
 def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) -> None:
@@ -75,16 +77,19 @@ def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) 
             fake=fake, fake_score=fake_score, fake_labels=fake_labels,
             real=real, real_score=real_score, real_labels=real_labels,
         )  # fmt: skip
-        _update(G, loss, phase, index, numbers, measure=measure)
+        _update(game, G, loss, phase, index, numbers, measure=measure)
 
 
-def _update(player: Player, loss: Tensor, phase: Phase, index: int, numbers: Numbers, *, measure: bool) -> None:
+def _update(
+    game: Game, player: Player, loss: Tensor, phase: Phase, index: int, numbers: Numbers, *, measure: bool
+) -> None:
     """The rest of a phase: penalties, one backward, what regularizers do to gradients, one optimizer step, what they
     do after."""
     for penalty in player.penalties(phase, index, numbers):
         loss = loss + penalty
     player.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    game.ranks.average_gradients(player.parameters)
     lazy = player.lazy_due(index)
     if measure or lazy:  # raw gradients, before any clipping
         norm = get_total_norm([p.grad for p in player.with_gradient() if p.grad is not None])

@@ -1,8 +1,10 @@
 """A run: the loop around the phases, the moments of callbacks, and everything that a checkpoint needs."""
 
+import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ from attrs import define, field
 from torch import Tensor, nn
 
 from gancore import checkpoint
-from gancore.contracts import DataSpec, Ending, Logged, Metric, Stateful, Stepped, TrainEnded, TrainStarted
-from gancore.errors import NonFiniteError, RunFolderError
+from gancore.contracts import DataSpec, Ending, Logged, Metric, Noticed, Stateful, Stepped, TrainEnded, TrainStarted
+from gancore.errors import GancoreError, NonFiniteError, RunFolderError
 from gancore.training.ema import Ema
 from gancore.training.numbers import Numbers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
@@ -29,6 +31,7 @@ class Run:
         steps: steps planned.
         callbacks, metrics: by the key that names them in checkpoints and logs.
         clock: `step` once more, as a tensor on the device, for what runs inside a phase.
+        strict: a callback that fails ends the run; otherwise it is switched off.
         text: the resolved experiment as TOML, for those who record it; settings: its options, flat.
     """
 
@@ -47,10 +50,12 @@ class Run:
     text: str = ""
     settings: Mapping[str, str | int | float | bool] = field(factory=dict)
     make_folder: Callable[[], Path] | None = None
+    strict: bool = False
     step: int = 0
     numbers: Numbers = field(factory=Numbers, init=False)
     _folder: Path | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
+    _switched_off: set[str] = field(factory=set, init=False)
     _whole: bool = field(default=True, init=False)
 
     # --------------------------------------------------------------------------------------------------- training
@@ -128,7 +133,7 @@ class Run:
         Raises:
             NonFiniteError: one of them is NaN or infinite.
         """
-        numbers = self.numbers.fetch()
+        numbers = self.numbers.fetch(self.game.ranks)
         for player in (self.game.discriminator, self.game.generator):
             numbers[f"lr/{player.role}"] = float(player.optimizer.param_groups[0]["lr"])
         if sick := [f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value)]:
@@ -267,15 +272,50 @@ class Run:
         return [(name, component) for name, component in components.items() if isinstance(component, Stateful)]
 
     def _tell(self, moment: type[Any], call: Callable[[Any], None], *, due: bool = False) -> None:
-        for callback in self.callbacks.values():
-            if isinstance(callback, moment) and not (due and self.step % callback.every):
+        for key, callback in self.callbacks.items():
+            if key in self._switched_off or not isinstance(callback, moment) or (due and self.step % callback.every):
+                continue
+            with self._survived(key):
                 call(callback)
+
+    def notice(self, notice: str) -> None:
+        """Say one line to the user: through the callbacks that show notices, else through `logging`."""
+        shown = False
+        for key, callback in self.callbacks.items():
+            if isinstance(callback, Noticed) and key not in self._switched_off:
+                with self._survived(key):
+                    callback.noticed(self, notice)  # type: ignore[arg-type]  # it is the Run of the contract
+                    shown = True
+        if not shown:
+            logging.getLogger("gancore").warning(notice)
+
+    @contextmanager
+    def _survived(self, key: str) -> Iterator[None]:
+        """Observers do not decide over a run: one that fails is switched off. Errors of ours are meant to end it."""
+        try:
+            yield
+        except GancoreError:
+            raise
+        except Exception as error:
+            if self.strict:
+                raise
+            if key in self._switched_off:  # said already
+                return
+            self._switched_off.add(key)
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            self.notice(
+                f"callback {key!r} failed and is switched off: {type(error).__name__}: {error} "
+                f"({place.filename}:{place.lineno}); train.strict = true would end the run"
+            )
 
     def _end(self, ending: Ending) -> None:
         """Tell all callbacks, the last first (the final checkpoint before the last word), also if one of them
         raises."""
         with ExitStack() as stack:
-            for callback in self.callbacks.values():
-                told: Any = callback
+            for key, callback in self.callbacks.items():
                 if isinstance(callback, TrainEnded):
-                    stack.callback(told.train_ended, self, ending)
+                    stack.callback(self._farewell, key, callback, ending)
+
+    def _farewell(self, key: str, callback: Any, ending: Ending) -> None:
+        with self._survived(key):
+            callback.train_ended(self, ending)

@@ -575,7 +575,78 @@ class FloatRhythm:
         pass
 
 
+@component
+class ClosesWhatItNeverOpened:
+    file: Any = state(lambda: None)
+
+    def train_ended(self, run: Any, ending: str) -> None:
+        self.file.close()
+
+
+@component
+class CountsOnEveryNumber:
+    """Fails in the middle of a run."""
+
+    def logged(self, run: Any, numbers: Any) -> None:
+        raise KeyError("metric/quality")
+
+
+@component
+class SumsInsteadOfMeans(GoodLoss):
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return nn.functional.softplus(-real).sum() + nn.functional.softplus(fake).sum()
+
+
+@component
+class ComparesWithTheBatch(GoodLoss):
+    """A relativistic average loss that does not say so (Jolicoeur-Martineau 2018, arXiv:1807.00734)."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return nn.functional.softplus(fake.mean() - real).mean() + nn.functional.softplus(fake - real.mean()).mean()
+
+
+@component
+class PullsWeightsTowardsItsHalf:
+    """Changes weights by what this process alone has seen."""
+
+    on: Literal["discriminator"] = option("discriminator", "The network it is for.")
+    every: int = option(1, "Rhythm.", ge(1))
+    seen: list[Tensor] = state(list)
+
+    def penalty(self, phase: Any, context: Any) -> Tensor:
+        self.seen[:] = [phase.real.mean().detach()]
+        return phase.real_score.mean()
+
+    def parameters_updated(self, parameters: Any, context: Any) -> None:
+        for parameter in parameters:
+            parameter.mul_(1 - 0.1 * self.seen[0])
+
+
+class _Waits(torch.optim.SGD):
+    def step(self, closure: Any = None) -> Any:
+        if self.param_groups[0]["params"][0].grad.norm() > 10:
+            return None
+        return super().step(closure)
+
+
+@component
+class SkipsLargeSteps(GoodOptimizer):
+    def build(self, parameters: Any, lazy: float) -> Any:
+        return _Waits(parameters, lr=0.1 * lazy)
+
+
 WRONG = [
+    ("callback", "hears_of_a_run_that_never_began", ClosesWhatItNeverOpened, "train_ended() without train_started()"),
+    (
+        "callback",
+        "survives_a_run_in_which_another_fails",
+        CountsOnEveryNumber,
+        "callback 'wrong' failed and is switched off: KeyError: 'metric/quality'",
+    ),
+    ("loss", "two_processes_agree_with_one", SumsInsteadOfMeans, "Return a mean over samples, or declare"),
+    ("loss", "two_processes_agree_with_one", ComparesWithTheBatch, "declare mixes_samples = True if the batch as a"),
+    ("regularizer", "two_processes_agree_with_one", PullsWeightsTowardsItsHalf, "that share a batch drift apart"),
+    ("optimizer", "runs_without_waiting_for_the_device", SkipsLargeSteps, ".grad.norm() > 10:` reads a"),
     ("loss", "docstring_names_a_source", NoDocstring, "NoDocstring has no docstring; `gancore show` prints it"),
     ("loss", "docstring_names_a_source", NoSource, "names no source. Say which paper"),
     ("loss", "options_are_documented_and_typed", NoDocOfOption, "option 'weight' has no doc; write option(default, "),

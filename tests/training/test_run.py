@@ -182,7 +182,7 @@ def test_a_callback_that_fails_between_steps_costs_no_step(
         def stepped(self, run: Any) -> None:
             raise RuntimeError("disk on fire")
 
-    run = assemble(experiments["mlp_adam"], out=tmp_path / "run")
+    run = assemble(experiments["mlp_adam"], "train.strict=true", out=tmp_path / "run")
     run.callbacks = {"fails": Fails(), "checkpoint": run.callbacks["checkpoint"]}
     with pytest.raises(RuntimeError, match="disk on fire"):
         run.train()
@@ -209,7 +209,50 @@ def test_a_step_that_fails_half_way_is_not_saved(assemble: Any, experiments: dic
     assert checkpoint.folders(tmp_path / "run") == []
 
 
+@pytest.mark.parametrize("moment", ["train_started", "logged", "stepped", "noticed", "train_ended"])
+def test_a_callback_that_fails_is_switched_off_and_the_run_goes_on(run: Any, moment: str) -> None:
+    class Listens(Diary):
+        def noticed(self, run: Any, notice: str) -> None:
+            self.entries.append((notice, run.step))
+
+    class Fails(Listens):
+        calls = 0
+
+    def fail(self: Any, *_: Any) -> None:
+        self.calls += 1
+        raise ValueError("no ink")
+
+    setattr(Fails, moment, fail)
+    run.callbacks = {"fails": Fails(), "listens": Listens()}
+    run.notice("hello")
+    assert run.train() == "finished"
+    assert run.callbacks["fails"].calls == 1, "it was asked again"
+    notices = [text for text, _ in run.callbacks["listens"].entries if " " in text]
+    assert len(notices) == 1, notices
+    assert "callback 'fails' failed and is switched off: ValueError: no ink" in notices[0]
+    assert "test_run.py:" in notices[0]
+    if moment != "train_ended":
+        assert run.callbacks["fails"].entries[-1] == ("finished", 12), "it still hears the end"
+
+
+def test_a_notice_that_no_callback_shows_is_logged(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+    run.notice("the critic is flat")
+    assert caplog.messages == ["the critic is flat"]
+
+
+def test_an_error_of_ours_ends_the_run_also_from_a_callback(run: Any) -> None:
+    class Full(Diary):
+        def stepped(self, run: Any) -> None:
+            raise RunFolderError("the disk is full")
+
+    run.callbacks = {"full": Full()}
+    with pytest.raises(RunFolderError, match="the disk is full"):
+        run.train()
+
+
 def test_every_callback_hears_the_end_also_if_one_raises(run: Any) -> None:
+    run.strict = True
+
     class Fails(Diary):
         def train_ended(self, run: Any, ending: str) -> None:
             raise RuntimeError("no farewell")

@@ -158,9 +158,6 @@ class Optimizer(Protocol):
 
 
 # ------------------------------------------------------------------------------------------------- regularizers
-#
-# A regularizer has an option `on` (a subset of On) that names the network or networks it is for. The engine makes one
-# instance per network, so state needs no bookkeeping by role. Order is that of the file.
 
 
 @runtime_checkable
@@ -241,9 +238,6 @@ class Metric(Protocol):
 
 
 # ---------------------------------------------------------------------------------------------------- callbacks
-#
-# A callback that raises is switched off for the rest of the run, which goes on and says so (unless `[train] strict`);
-# it still hears the end. The engine's own errors (`gancore.GancoreError`) end the run: they are meant to.
 
 
 class Run(Protocol):

@@ -48,6 +48,9 @@ def gancore_optimizers() -> Iterable[Component]:
 def gancore_regularizers() -> Iterable[Component]:
     """Offer regularizers: penalties, clipping, normalization, augmentation. Selected by `[[regularizer]]`.
 
+    A regularizer has an option `on`, a subset of discriminator, generator and both. The engine makes one instance per
+    network, so that state needs no bookkeeping. Order is that of the file.
+
     Contract: any of the moments in `gancore.contracts`: `NetworkBuilt`, `DiscriminatorInputs`, `Penalty`,
     `GradientsReady`, `ParametersUpdated`.
     """
@@ -75,6 +78,9 @@ def gancore_metrics() -> Iterable[Component]:
 @hookspec
 def gancore_callbacks() -> Iterable[Component]:
     """Offer callbacks: observers between steps. Selected by `[[callback]]`.
+
+    A callback that raises is switched off for the rest of the run, which goes on and says so (unless `[train] strict`);
+    it still hears the end. The engine's own errors (`gancore.GancoreError`) end the run: they are meant to.
 
     Contract: any of the moments in `gancore.contracts`: `TrainStarted`, `Logged`, `Stepped`, `Noticed`,
     `TrainEnded`.

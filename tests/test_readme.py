@@ -35,7 +35,7 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
 
 def test_the_commands_of_the_tour_work_one_after_the_other(tmp_path: Path) -> None:
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("gancore ")]
-    assert len(commands) == 11
+    assert len(commands) == 12
     for command in commands:
         words = shlex.split(command)
         # The same commands, with a hundredth of the steps.
@@ -114,7 +114,7 @@ def test_the_plugin_in_20_lines_trains(tmp_path: Path) -> None:
     (tmp_path / "test_contract.py").write_text(contract)
     kit = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_contract.py"]
     done = run(kit, tmp_path, PYTHONPATH=str(tmp_path / "site"))
-    assert "12 passed" in done.stdout, done.stdout
+    assert "13 passed" in done.stdout, done.stdout
 
 
 def test_the_table_of_components_is_complete() -> None:

@@ -10,6 +10,7 @@ import click
 from gancore import __version__
 from gancore.cli.check import check
 from gancore.cli.check_plugin import check_plugin
+from gancore.cli.hooks import hooks
 from gancore.cli.init import init
 from gancore.cli.list import list_
 from gancore.cli.new_plugin import new_plugin
@@ -37,7 +38,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, resume, check, sample, plugins, list_, show, schema, init, check_plugin, new_plugin):
+for command in (train, resume, check, sample, plugins, list_, show, schema, init, check_plugin, new_plugin, hooks):
     cli.add_command(command)
 
 

@@ -54,6 +54,7 @@ COMMANDS = [
     "init",
     "check-plugin",
     "new-plugin",
+    "hooks",
 ]
 
 

@@ -158,3 +158,13 @@ def test_sick_weights_are_not_saved(gancore: Gancore, tiny: Path, tmp_path: Path
     assert (said.code, said.out) == (1, "")
     assert said.err == "step 4: generator parameter layers.0.weight is not finite; not saved\n"
     assert not (tmp_path / "bad" / "checkpoints").exists()
+
+
+def test_several_processes_do_not_train_into_one_folder_each(process: Gancore, tiny: Path, tmp_path: Path) -> None:
+    """As torchrun would start them."""
+    said = process("train", tiny, WORLD_SIZE="2", RANK="0")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(
+        "WORLD_SIZE says that several processes were started, but the command line trains in one"
+    )
+    assert not (tmp_path / "runs").exists()

@@ -283,7 +283,8 @@ def test_the_third_party_example_is_a_plugin_like_any_other(complete: Environmen
     )
     assert tests.returncode == 0, tests.stdout
     checked = complete.gancore("check-plugin", "wgan-div")
-    assert re.search(r"wgan-div: \d+ hold, 0 broken, 0 could not be checked", checked.out)
+    # wgan-div's penalty draws points between reals and fakes, so two processes have nothing to compare.
+    assert re.search(r"wgan-div: \d+ hold, 0 broken, 1 could not be checked", checked.out), checked.out
     for loss in ("wasserstein", "ralsgan"):
         more = ("--set", f"loss.name={loss}", "--set", "train.steps=20", "--out", f"run-{loss}")
         trained = complete.gancore("train", str(folder / "example.toml"), *more)

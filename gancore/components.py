@@ -16,7 +16,7 @@ __all__ = [
     "required", "state",
 ]  # fmt: skip
 
-Kind = Literal["model", "loss", "optimizer", "regularizer", "dataset", "metric", "callback"]
+Kind = Literal["model", "loss", "optimizer", "regularizer", "dataset", "metric", "callback", "rule"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

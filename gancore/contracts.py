@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
 Role = Literal["discriminator", "generator"]
+ROLES: tuple[Role, Role] = ("discriminator", "generator")
 On = Literal["discriminator", "generator", "both"]
 
 # ------------------------------------------------------------------------------------------------------ records
@@ -131,6 +132,8 @@ class Loss(Protocol):
         needs_real: whether the generator's side uses real scores (relativistic losses); otherwise it is handed None.
         boundary: `"zero"` if D's decision boundary is at score 0, `"none"` if scores have no absolute meaning
             (critics).
+        lipschitz: bool = False, optional. The loss is a distance only for a D whose slope is bounded (Wasserstein), so
+            that the probe measures D's slope between reals and fakes as well.
         mixes_samples: bool = False, optional. The value is not a mean over samples (or pairs): it compares a sample
             with the whole batch, and so depends on how a batch is split over processes.
     """
@@ -237,6 +240,152 @@ class Metric(Protocol):
     def evaluate(self, real: "Tensor", fake: "Tensor") -> Mapping[str, float]: ...
 
 
+# ------------------------------------------------------------------------------------------------ gradient health
+
+
+@frozen(eq=False)
+class Vitals:
+    """One probe of a step: raw gradients, after the whole backward, before clipping.
+
+    Attributes:
+        step: the step that was probed, counted from 1.
+        numbers: by name. With `<role>` discriminator or generator:
+
+            `A`, `discriminator/A`          slope of the loss at D's scores, mean_i N |dL/ds_i|
+            `B`                             slope of D at the fakes, mean_i ||ds_i/dx_i||
+            `C`                             what G's depth makes of it: ||dL/dtheta_G|| / (A B)
+            `gradient/<role>`               ||dL/dtheta||, over all parameters
+            `rho/<role>`                    rms of the back-propagated signal, first layer / last layer
+            `update/<role>`                 median over weights of std(update) / std(weight)
+            `auc`                           P(D(x) > D(G(z))) on the batch
+            `auc/held-out`                  the same with reals that D never trained on (`[train] held_out`)
+            `auc/seen`                      the same with reals that it did, measured in the same way
+            `diversity`                     mean distance between fakes / between reals, in the data's own space
+            `diversity/features`            the same in the input of D's last layer
+            `duplicates`                    share of fakes with another one closer than reals ever are
+            `slope`                         mean slope of D between reals and fakes (losses with `lipschitz`)
+            `penalty/<role>`                ||gradient of the penalties|| / ||gradient of the loss||
+        layers: by role, in the order of the forward pass: by the layer's name, `gradient` (rms of the back-propagated
+            signal at its output, of the mean loss times N) and `dead` (share of its channels whose signal was exactly
+            zero in all of the last probes).
+    """
+
+    step: int
+    numbers: Mapping[str, float]
+    layers: Mapping[Role, Mapping[str, Mapping[str, float]]]
+
+
+class History(Protocol):
+    """What earlier probes of the run have shown."""
+
+    def median(self, name: str) -> float | None:
+        """The median of a number over the probes so far; None before there are enough."""
+        ...
+
+    def highest(self, name: str) -> float | None:
+        """The highest smoothed value of a number so far."""
+        ...
+
+    def surprise(self, name: str) -> float | None:
+        """How many standard deviations the log of a number lies above its own running mean."""
+        ...
+
+
+@frozen(eq=False)
+class Facts:
+    """What rules may know of an experiment.
+
+    Attributes:
+        tables: the resolved experiment, every option with its value, as plain tables; names are bare. Besides `train`
+            and `loss`: `generator` and `discriminator` (their models' options), `optimizer` by role, `regularizer` by
+            name, and `model_table`, by role the table that a model's options stand in.
+        steps: of the whole run.
+        boundary, lipschitz: as the loss declares them.
+        mixes_samples: whether D says that it does.
+        sign_statistics: names of regularizers that count the signs of scores (they declare `sign_statistics = True`).
+        lazy_uncorrected: networks with a lazy penalty whose optimizer ignores it.
+        generator, discriminator: the networks, to look at their modules; their parameters may have no memory.
+    """
+
+    tables: Mapping[str, Any]
+    steps: int
+    boundary: Literal["zero", "none"] = "none"
+    lipschitz: bool = False
+    mixes_samples: bool = False
+    sign_statistics: tuple[str, ...] = ()
+    lazy_uncorrected: tuple[Role, ...] = ()
+    data: DataSpec | None = None
+    generator: "nn.Module | None" = None
+    discriminator: "nn.Module | None" = None
+
+
+Severity = Literal["note", "warn", "fatal"]
+
+
+@frozen
+class Change:
+    """One change of an experiment file.
+
+    Attributes:
+        path: table and key, `("optimizer", "discriminator", "lr")`. In the arrays of tables (`regularizer`, `metric`,
+            `callback`) the second part is the name of a component; a table that is not there is appended.
+        value: the new value; None takes the key, or the whole table, away.
+    """
+
+    path: tuple[str, ...]
+    value: Any = None
+
+
+@frozen
+class Finding:
+    """Something that is wrong with the game, with its evidence and what to change.
+
+    Attributes:
+        code: the rule's name, e.g. `vanishing-depth`.
+        where: the factor, network or layer, e.g. `generator layers.0`; with the code it tells findings apart.
+        evidence: the numbers it is judged by.
+        threshold: what they are held against, in words: `rho < 1e-3`.
+        cause: one sentence.
+        remedy: one sentence; changes: the same for the file. Applied together.
+        link: where to read on.
+        step: at which it held.
+        because: the finding that explains this one, as `code where`; mend that one first.
+    """
+
+    code: str
+    severity: Severity
+    where: str
+    evidence: Mapping[str, float]
+    threshold: str
+    cause: str
+    remedy: str
+    changes: tuple[Change, ...] = ()
+    link: str = ""
+    step: int = 0
+    because: str = ""
+
+
+@runtime_checkable
+class Judges(Protocol):
+    """A rule that judges what was measured.
+
+    `vitals` holds smoothed numbers. What it returns is believed once it was returned in `patience` (an option)
+    consecutive probes after the warm-up. An attribute `explains` may name codes that follow from this rule's findings
+    while they hold: what is explained needs no remedy of its own.
+    """
+
+    @property
+    def patience(self) -> int: ...
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]: ...
+
+
+@runtime_checkable
+class Lints(Protocol):
+    """A rule that judges an experiment before its first step."""
+
+    def lint(self, facts: Facts) -> Iterable[Finding]: ...
+
+
 # ---------------------------------------------------------------------------------------------------- callbacks
 
 
@@ -295,6 +444,13 @@ class Noticed(Protocol):
     """Called when the run, or a callback through `run.notice`, has something to say to the user: one line of words."""
 
     def noticed(self, run: Run, notice: str) -> None: ...
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """Called every `[health] every` steps with what was measured and all findings that hold at this moment."""
+
+    def probed(self, run: Run, vitals: Vitals, findings: Sequence[Finding]) -> None: ...
 
 
 Ending = Literal["finished", "interrupted", "failed"]

@@ -7,13 +7,15 @@
     │   ├── DataError           data that is not there or not what it should be
     │   └── RunFolderError      a run folder or checkpoint that is missing, damaged or in the way
     └── RunFailed               a run that started and could not go on; the command line exits with 1
-        └── NonFiniteError      a loss, gradient or weight that became NaN or infinite
+        ├── NonFiniteError      a loss, gradient or weight that became NaN or infinite
+        └── UnhealthyError      a fatal finding, where `[health] action` says that it ends the run
 
 A message names what is wrong, where, what is known about it, and what to do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
@@ -74,3 +76,16 @@ class RunFailed(GancoreError):  # noqa: N818 - the name says what happened, as t
 
 class NonFiniteError(RunFailed):
     """A loss, gradient or weight became NaN or infinite. It is reported, never masked."""
+
+
+class UnhealthyError(RunFailed):
+    """Fatal findings of gradient health ended the run. The state is whole, and is saved.
+
+    Attributes:
+        findings: `gancore.contracts.Finding` records.
+    """
+
+    def __init__(self, findings: Sequence[Any]) -> None:
+        self.findings = tuple(findings)
+        said = "; ".join(f"{finding.code} in {finding.where}: {finding.cause} {finding.remedy}" for finding in findings)
+        super().__init__(f"step {self.findings[0].step}: {said}")

@@ -83,6 +83,18 @@ def gancore_callbacks() -> Iterable[Component]:
     it still hears the end. The engine's own errors (`gancore.GancoreError`) end the run: they are meant to.
 
     Contract: any of the moments in `gancore.contracts`: `TrainStarted`, `Logged`, `Stepped`, `Noticed`,
-    `TrainEnded`.
+    `Probed`, `TrainEnded`.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def gancore_rules() -> Iterable[Component]:
+    """Offer rules: what is wrong with a game, judged by what the probe measures. Selected by `[health.<name>]`.
+
+    The engine's own rules always judge, unless `[health] ignore` names them; another plugin's judge in experiments
+    that have a table for them, which may be empty.
+
+    Contract: any of the moments in `gancore.contracts`: `Judges`, `Lints`.
     """
     raise NotImplementedError

@@ -9,11 +9,9 @@ from attrs import frozen
 from torch import nn
 from torch.utils.data import Dataset
 
-from gancore.contracts import Context, DataSpec, DiscriminatorInputs, NetworkBuilt, Role
+from gancore.contracts import ROLES, Context, DataSpec, DiscriminatorInputs, NetworkBuilt, Role
 from gancore.errors import ComponentError, GancoreError, UserError
 from gancore.experiment import Experiment, Selection
-
-ROLES: tuple[Role, Role] = ("discriminator", "generator")
 
 
 @frozen(eq=False)

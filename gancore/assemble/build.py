@@ -4,29 +4,32 @@ The order matters and is always the same: data, networks and what regularizers d
 callbacks.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
-from gancore.assemble.blueprint import ROLES, Objects, blueprint_of, unique
+from gancore.assemble.blueprint import Blueprint, Objects, blueprint_of, unique
+from gancore.assemble.facts import facts_of
 from gancore.components import options_of
-from gancore.contracts import Context, DataSpec, Penalty, Role
+from gancore.contracts import ROLES, Context, DataSpec, Penalty, Role
 from gancore.errors import ComponentError, ExperimentError, Problem, UserError
 from gancore.experiment import Experiment, Selection, Train
 from gancore.experiment.tables import PROVIDABLE
 from gancore.experiment.write import write
+from gancore.health.doctor import Doctor
+from gancore.health.probe import Probe
 from gancore.training.ema import Ema
-from gancore.training.feed import open_feed
+from gancore.training.feed import hold_out, open_feed
 from gancore.training.latents import Latents
 from gancore.training.phases import Game
 from gancore.training.player import Player, Regularizer
 from gancore.training.precision import Precision
 from gancore.training.ranks import Ranks
-from gancore.training.run import Run
+from gancore.training.run import Checkup, Run
 from gancore.training.streams import GlobalStreams, stream
 
 
@@ -51,6 +54,7 @@ def assemble(
     blueprint.verify(train.batch_size)
     ranks = Ranks.here()
     own_seed = ranks.seed(train.seed)
+    data, held_out = hold_out(data, train.held_out, train.seed, device, labelled=spec.classes > 0)
     feed = open_feed(
         data,
         spec,
@@ -103,6 +107,7 @@ def assemble(
         text=write(experiment),
         settings=flat_settings(experiment),
         make_folder=make_folder,
+        checkup=_checkup(experiment, blueprint, players, steps, held_out) if experiment.health.probe else None,
         strict=train.strict,
     )
 
@@ -187,6 +192,28 @@ def _player(
     component = getattr(experiment, f"optimizer_{role}").create()
     optimizer = component.build(trainable, _lazy(regularizers))
     return Player(role, network, optimizer, component.schedule(optimizer, steps), tuple(regularizers))
+
+
+def _checkup(
+    experiment: Experiment,
+    blueprint: Blueprint,
+    players: Mapping[Role, Player],
+    steps: int,
+    held_out: "tuple[Tensor, Tensor | None] | None",
+) -> Checkup:
+    networks = {role: players[role].network for role in ROLES}
+    facts = facts_of(experiment, blueprint, networks, steps)
+    health = experiment.health
+    return Checkup(
+        probe=Probe(mixes_samples=facts.mixes_samples, lipschitz=facts.lipschitz, held_out=held_out),
+        doctor=Doctor(
+            {selection.name: selection.create() for selection in experiment.rules},
+            facts,
+            warm_up=max(health.warm_up, steps // 100),
+        ),
+        every=health.every,
+        action=health.action,
+    )
 
 
 def _lazy(regularizers: Iterable[Regularizer]) -> float:

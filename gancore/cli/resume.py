@@ -16,6 +16,7 @@ CHANGEABLE = (
     "data.root",
     "data.download",
     "log",
+    "health",
     "checkpoint",
     "callback",
     "metric",

@@ -8,6 +8,6 @@ write      Experiment -> TOML again, with everything spelled out
 """
 
 from gancore.experiment.read import read
-from gancore.experiment.tables import Experiment, Log, Selection, Train
+from gancore.experiment.tables import Experiment, Health, Log, Selection, Train
 
-__all__ = ["Experiment", "Log", "Selection", "Train", "read"]
+__all__ = ["Experiment", "Health", "Log", "Selection", "Train", "read"]

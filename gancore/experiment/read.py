@@ -6,19 +6,19 @@ from typing import Any
 
 import attrs
 
-from gancore.components import Kind
+from gancore.components import Kind, options_of
 from gancore.contracts import Companion
 from gancore.errors import ComponentError, ExperimentError, Problem
 from gancore.experiment import document
 from gancore.experiment.document import Document
 from gancore.experiment.path import Path, show
 from gancore.experiment.structure import did_you_mean, say, structure
-from gancore.experiment.tables import DEFAULT_CALLBACKS, DEFAULT_CHECKPOINT, Experiment, Log, Selection, Train
+from gancore.experiment.tables import DEFAULT_CALLBACKS, DEFAULT_CHECKPOINT, Experiment, Health, Log, Selection, Train
 from gancore.registry import Registry
 
 TABLES = (
     "name", "data", "model", "generator", "discriminator", "loss", "optimizer", "regularizer", "metric",
-    "train", "checkpoint", "log", "callback", "plugins",
+    "train", "checkpoint", "log", "health", "callback", "plugins",
 )  # fmt: skip
 ROLES = ("generator", "discriminator")
 LONGEST_NAME = 200  # file systems allow 255 bytes; the run's number has to fit as well
@@ -67,6 +67,7 @@ class _Reader:
         checkpoint = self.component(
             "callback", self.table(("checkpoint",)), ("checkpoint",), default=DEFAULT_CHECKPOINT
         )
+        health, rules = self.health()
         plugins = self.plugins()
         chosen = [
             data,
@@ -105,6 +106,8 @@ class _Reader:
             regularizers=_of_kind("regularizer", regularizers, brought),
             metrics=_of_kind("metric", metrics, brought),
             callbacks=_of_kind("callback", callbacks, brought),
+            health=health,
+            rules=tuple(rules),
             plugins=plugins,
         )
 
@@ -131,9 +134,9 @@ class _Reader:
             self.complain(("train",), message, at_key=True)
         return train
 
-    def settings(self, cls: type[Any], path: Path) -> Any:
+    def settings(self, cls: type[Any], path: Path, table: Mapping[str, Any] | None = None) -> Any:
         """One of the engine's own tables. With problems: its defaults, so that reading can go on."""
-        options = self.options(cls, self.table(path) or {}, path)
+        options = self.options(cls, (self.table(path) or {}) if table is None else table, path)
         return cls() if options is None else cls(**options)
 
     def networks(self, provided: frozenset[str]) -> dict[str, Selection | None]:
@@ -190,6 +193,23 @@ class _Reader:
 
     def defaults(self) -> list[Selection | None]:
         return [self.component("callback", {"name": name}, ("callback", i)) for i, name in enumerate(DEFAULT_CALLBACKS)]
+
+    def health(self) -> tuple[Health, list[Selection]]:
+        """`[health]`, and the rules: the engine's own unless they are ignored, others' where a table names them."""
+        table = self.table(("health",)) or {}
+        own = {field.name for field in options_of(Health)}
+        named = {key: value for key, value in table.items() if key not in own and isinstance(value, dict)}
+        health: Health = self.settings(Health, ("health",), {k: v for k, v in table.items() if k not in named})
+        usual = [o.name for o in self.registry.of_kind("rule") if o.plugin.distribution == "gancore"]
+        for i, name in enumerate(health.ignore):
+            if name not in usual:
+                self.complain(("health", "ignore", i), f"no such rule{did_you_mean(name, usual)}")
+        rules = []
+        for name in dict.fromkeys((*usual, *named)):
+            if name not in health.ignore:
+                selection = self.component("rule", named.get(name, {}), ("health", name), default=name)
+                rules.append(selection)
+        return health, [selection for selection in rules if selection]
 
     def plugins(self) -> dict[str, str]:
         table = self.table(("plugins",)) or {}

@@ -11,7 +11,7 @@ import attrs
 from gancore.components import Kind, options_of
 from gancore.errors import ComponentError
 from gancore.experiment.read import TABLES
-from gancore.experiment.tables import DEFAULT_CHECKPOINT, Log, Train
+from gancore.experiment.tables import DEFAULT_CHECKPOINT, Health, Log, Train
 from gancore.registry import Registry
 
 _SLOTS: dict[str, Kind] = {
@@ -27,7 +27,7 @@ _MEANING = {
     "regularizer": "Penalties, clipping, normalization, augmentation, in the order in which they act.",
     "metric": "What to measure now and then.",
     "checkpoint": "When to write checkpoints, and how many to keep.",
-    "callback": "What observes the run; without any: progress, tensorboard, stats and samples.",
+    "callback": "What observes the run; without any: progress, tensorboard, stats, samples and health.",
 }
 _ARRAYS: tuple[Kind, ...] = ("regularizer", "metric", "callback")
 
@@ -43,6 +43,7 @@ def schema(registry: Registry) -> dict[str, Any]:
         },
         "train": {**_table(Train), "description": Train.__doc__},
         "log": {**_table(Log), "description": Log.__doc__},
+        "health": _health(registry),
         "optimizer": _optimizer(registry),
     }
     tables |= {table: _choice(registry, kind) for table, kind in _SLOTS.items()}
@@ -88,6 +89,17 @@ def _choice(registry: Registry, kind: Kind, *, default: str | None = None) -> di
             table["required"] = ["name", *table.get("required", [])]
         branches.append({"title": offer.name, "description": offer.component.summary, **table})
     return {"anyOf": branches} if branches else {"type": "object"}
+
+
+def _health(registry: Registry) -> dict[str, Any]:
+    """The engine's own options, and a table for every rule."""
+    table = _table(Health)
+    for offer in registry.of_kind("rule"):
+        try:
+            table["properties"][offer.name] = {**_table(offer.load()), "description": offer.component.summary}
+        except ComponentError:
+            continue
+    return {**table, "description": Health.__doc__}
 
 
 def _optimizer(registry: Registry) -> dict[str, Any]:

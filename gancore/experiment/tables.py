@@ -13,7 +13,7 @@ from gancore.registry import Offer
 DEFAULT_CHECKPOINT = "checkpoint"
 # What a script may hand in as an object instead, so that the file need not name it.
 PROVIDABLE = ("data", "generator", "discriminator")
-DEFAULT_CALLBACKS = ("progress", "tensorboard", "stats", "samples")
+DEFAULT_CALLBACKS = ("progress", "tensorboard", "stats", "samples", "health")
 
 
 @component
@@ -36,6 +36,9 @@ class Train:
     )
     ema: float = option(10_000.0, "Half-life of the averaged generator, in images; 0 turns it off.", ge(0))
     ema_ramp: float = option(0.05, "Early on the half-life is at most this share of the images seen.", gt(0), le(1))
+    held_out: int = option(
+        0, "Reals kept from training, to tell whether D knows the others by heart (finding d-overfits).", ge(0)
+    )
     strict: bool = option(False, "A callback that fails ends the run; by default it is switched off, with a notice.")
     workers: int = option(2, "DataLoader processes, for data that are streamed.", ge(0))
 
@@ -45,6 +48,22 @@ class Log:
     """When to look."""
 
     every: int = option(50, "Steps between two looks at the numbers; each waits for the device once.", ge(1))
+
+
+@component
+class Health:
+    """Gradient health: how often to probe, and what to do about findings. `[health.<rule>]` has a rule's thresholds."""
+
+    every: int = option(50, "Steps between two probes; each waits for the device once.", ge(1))
+    action: Literal["observe", "warn", "stop", "heal"] = option(
+        "observe",
+        "observe: say what is found; warn: also as a Python warning of the logger gancore; stop: end at a fatal "
+        "finding, after a checkpoint; heal: go back to a healthy checkpoint and apply the remedy, 3 times at most.",
+    )
+    warm_up: int = option(500, "Steps at the start that are not judged; 1 % of the run if that is more.", ge(0))
+    probe: bool = option(True, "Whether to probe at all.")
+    recorder: bool = option(True, "Keep a copy of the last state, to find the step and the layer that became NaN.")
+    ignore: tuple[str, ...] = option((), "Rules that are not asked.")
 
 
 @frozen(eq=False)
@@ -76,6 +95,10 @@ class Selection:
         return self.cls(**self.options)
 
 
+def _defaults(cls: type[Any]) -> Any:
+    return cls()
+
+
 @frozen(eq=False)
 class Experiment:
     """An experiment file, read. Whatever may be handed in as an object instead of by name may be None.
@@ -100,6 +123,8 @@ class Experiment:
     regularizers: tuple[Selection, ...] = ()
     metrics: tuple[Selection, ...] = ()
     callbacks: tuple[Selection, ...] = ()
+    health: Health = attrs.field(factory=lambda: _defaults(Health))
+    rules: tuple[Selection, ...] = ()
     plugins: dict[str, str] = attrs.field(factory=dict)
 
     @property
@@ -108,7 +133,7 @@ class Experiment:
         networks = (self.generator, self.discriminator)
         single = (self.data, *networks, self.loss, self.optimizer_generator, self.optimizer_discriminator)
         found: list[Selection] = []
-        for selection in (*single, *self.regularizers, *self.metrics, *self.callbacks, self.checkpoint):
+        for selection in (*single, *self.regularizers, *self.metrics, *self.callbacks, self.checkpoint, *self.rules):
             if selection is not None and selection not in found:
                 found.append(selection)
         return tuple(found)

@@ -31,6 +31,9 @@ def write(experiment: Experiment) -> str:
         doc["plugins"][distribution] = version(distribution)
     doc["train"] = _settings(experiment.train)
     doc["log"] = _settings(experiment.log)
+    doc["health"] = _settings(experiment.health)
+    for rule in experiment.rules:
+        doc["health"][rule.path[1]] = _selection(rule, named=rule.name != rule.path[1])
     if experiment.data:
         doc["data"] = _selection(experiment.data)
     if experiment.generator and experiment.generator is experiment.discriminator:
@@ -60,11 +63,11 @@ def _settings(settings: Any) -> Table:
     return _table({field.name: getattr(settings, field.name) for field in options_of(type(settings))})
 
 
-def _selection(selection: Selection) -> Table:
+def _selection(selection: Selection, *, named: bool = True) -> Table:
     values = {
         field.name: selection.options.get(field.name, _default(field, selection)) for field in options_of(selection.cls)
     }
-    return _table({"name": selection.offer.qualified_name, **values})
+    return _table({"name": selection.offer.qualified_name, **values} if named else values)
 
 
 def _default(field: "attrs.Attribute[Any]", selection: Selection) -> Any:

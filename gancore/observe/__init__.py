@@ -9,6 +9,7 @@ from gancore.hookspecs import hookimpl
 @hookimpl
 def gancore_callbacks() -> Iterable[Component]:
     return [
+        Component("health", "gancore.observe.health:Health", "health.jsonl and health.json, for gancore doctor."),
         Component(
             "progress",
             "gancore.observe.progress:Progress",

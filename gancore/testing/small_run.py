@@ -10,7 +10,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import TensorDataset
 
-from gancore.contracts import Context, DataSpec, Loss, NetworkBuilt, Role
+from gancore.contracts import ROLES, Context, DataSpec, Loss, NetworkBuilt, Role
 from gancore.errors import ComponentError
 from gancore.testing.materials import IMAGE, LATENT, SPECS, SmoothDiscriminator, SmoothGenerator, draw, roles_of
 from gancore.training.ema import Ema
@@ -26,7 +26,6 @@ from gancore.training.streams import GlobalStreams, stream
 BATCH = 64
 RATE = 0.05
 CPU = torch.device("cpu")
-ROLES: tuple[Role, Role] = ("discriminator", "generator")
 SMOOTH: Mapping[Role, Callable[[], nn.Module]] = {
     "generator": SmoothGenerator,
     "discriminator": SmoothDiscriminator,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from gancore.contracts import DataSpec
 from gancore.errors import DataError
@@ -60,6 +60,32 @@ def open_feed(
     if isinstance(data, TensorDataset) and _fits(data, device):
         return ResidentFeed(data, spec, order, device)
     return StreamedFeed(data, spec, order, device, workers)
+
+
+def hold_out(
+    data: "Dataset[Any]", n: int, seed: int, device: torch.device, *, labelled: bool
+) -> "tuple[Dataset[Any], tuple[Tensor, Tensor | None] | None]":
+    """Take n samples, chosen by the seed, away from the data.
+
+    Returns:
+        the rest, and those taken as they reach D: `(n, *shape)` with their labels; None for n = 0.
+
+    Raises:
+        DataError: there are not as many.
+    """
+    if not n:
+        return data, None
+    size = len(data)  # type: ignore[arg-type]
+    if n >= size:
+        raise DataError(f"train.held_out = {n} leaves nothing of {size} samples to train on")
+    shuffled = torch.randperm(size, generator=torch.Generator().manual_seed(derive(seed, "held out")))
+    taken, kept = shuffled[:n], shuffled[n:].sort().values
+    samples = [data[i] for i in taken.tolist()]
+    values = _normalised(torch.stack([sample[0] for sample in samples]).to(device))
+    labels = torch.tensor([int(sample[1]) for sample in samples], device=device) if labelled else None
+    if isinstance(data, TensorDataset):  # stays one, so that it can stay resident
+        return TensorDataset(*(tensor[kept] for tensor in data.tensors)), (values, labels)
+    return Subset(data, kept.tolist()), (values, labels)
 
 
 class Order:

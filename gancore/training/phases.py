@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from gancore.contracts import Loss, Phase
+from gancore.health.probe import NOTHING, PhaseProbe
 from gancore.training.feed import Feed
 from gancore.training.latents import Latents
 from gancore.training.numbers import Numbers
@@ -32,7 +33,9 @@ class Game:
     ranks: Ranks = ALONE
 
 
-def discriminator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) -> None:
+def discriminator_phase(
+    game: Game, index: int, numbers: Numbers, *, measure: bool, probe: PhaseProbe = NOTHING
+) -> None:
     """Update D once, on fresh reals and fresh fakes. `index` counts D's phases; `measure` adds the gradient's norm."""
     G, D = game.generator, game.discriminator
     real, real_labels = game.feed.next()
@@ -40,8 +43,11 @@ def discriminator_phase(game: Game, index: int, numbers: Numbers, *, measure: bo
     with torch.no_grad(), game.precision.autocast():
         fake = G.network(z, fake_labels).float()
     real, fake = D.shown(real), D.shown(fake)
-    with game.precision.autocast():
+    with game.precision.autocast(), probe.watching(D.network):
         real_score, fake_score = D.network(real, real_labels).float(), D.network(fake, fake_labels).float()
+    probe.scored(real_score)
+    probe.scored(fake_score)
+    probe.compared(D.network, real, fake, real_score, fake_score, fake_labels)
     loss = game.loss.discriminator(real_score, fake_score)
     numbers.add("loss/discriminator", loss)
     numbers.add("score/real", real_score.mean())
@@ -51,10 +57,10 @@ def discriminator_phase(game: Game, index: int, numbers: Numbers, *, measure: bo
         fake=fake, fake_score=fake_score, fake_labels=fake_labels,
         real=real, real_score=real_score, real_labels=real_labels,
     )  # fmt: skip
-    _update(game, D, loss, phase, index, numbers, measure=measure)
+    _update(game, D, loss, phase, index, numbers, measure=measure, probe=probe)
 
 
-def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) -> None:
+def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool, probe: PhaseProbe = NOTHING) -> None:
     """Update G once, through a D whose parameters are held fixed."""
     G, D = game.generator, game.discriminator
     z, fake_labels = game.latents.draw(game.batch_size)
@@ -64,12 +70,14 @@ def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) 
             real, real_labels = game.feed.next()
             real = D.shown(real)
         with game.precision.autocast():
-            fake = G.network(z, fake_labels).float()
+            with probe.watching(G.network):
+                made = G.network(z, fake_labels).float()
             if real is not None:
                 real_score = D.network(real, real_labels).float()
-        fake = D.shown(fake)
+        fake = D.shown(made)
         with game.precision.autocast():
             fake_score = D.network(fake, fake_labels).float()
+        probe.scored(fake_score, made)
         loss = game.loss.generator(real_score, fake_score)
         numbers.add("loss/generator", loss)
         phase = Phase(
@@ -77,25 +85,39 @@ def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool) 
             fake=fake, fake_score=fake_score, fake_labels=fake_labels,
             real=real, real_score=real_score, real_labels=real_labels,
         )  # fmt: skip
-        _update(game, G, loss, phase, index, numbers, measure=measure)
+        _update(game, G, loss, phase, index, numbers, measure=measure, probe=probe)
 
 
 def _update(
-    game: Game, player: Player, loss: Tensor, phase: Phase, index: int, numbers: Numbers, *, measure: bool
+    game: Game,
+    player: Player,
+    loss: Tensor,
+    phase: Phase,
+    index: int,
+    numbers: Numbers,
+    *,
+    measure: bool,
+    probe: PhaseProbe,
 ) -> None:
     """The rest of a phase: penalties, one backward, what regularizers do to gradients, one optimizer step, what they
     do after."""
-    for penalty in player.penalties(phase, index, numbers):
+    penalties = player.penalties(phase, index, numbers)
+    probe.penalised(penalties, player.parameters)
+    for penalty in penalties:
         loss = loss + penalty
     player.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    with probe.backward():
+        loss.backward()  # type: ignore[no-untyped-call]
     game.ranks.average_gradients(player.parameters)
+    probe.gradients(player.parameters)
     lazy = player.lazy_due(index)
     if measure or lazy:  # raw gradients, before any clipping
         norm = get_total_norm([p.grad for p in player.with_gradient() if p.grad is not None])
         # Lazy penalties seldom fall on a measured step, and their gradients are k times as large: a curve of their own.
         numbers.add(f"gradient/{player.role}/lazy" if lazy else f"gradient/{player.role}", norm)
     player.adjust_gradients(numbers)
+    probe.before_update(player.parameters)
     player.optimizer.step()
+    probe.after_update(player.parameters)
     with torch.no_grad():
         player.adjust_parameters()

@@ -78,6 +78,11 @@ class Player:
         rhythms = (regularizer.component.every for regularizer in self._with(Penalty))
         return any(every > 1 and index % every == 0 for every in rhythms)
 
+    @cached_property
+    def slowest_penalty(self) -> int:
+        """The largest `every` of this network's penalties; 0 without one."""
+        return max((regularizer.component.every for regularizer in self._with(Penalty)), default=0)
+
     def adjust_gradients(self, numbers: Numbers) -> None:
         for regularizer in self._with(GradientsReady):
             report = regularizer.component.gradients_ready(self.with_gradient(), regularizer.context)

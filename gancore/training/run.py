@@ -6,19 +6,48 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from attrs import define, field
+from attrs import define, field, frozen
 from torch import Tensor, nn
 
 from gancore import checkpoint
-from gancore.contracts import DataSpec, Ending, Logged, Metric, Noticed, Stateful, Stepped, TrainEnded, TrainStarted
-from gancore.errors import GancoreError, NonFiniteError, RunFolderError
+from gancore.contracts import (
+    DataSpec,
+    Ending,
+    Logged,
+    Metric,
+    Noticed,
+    Probed,
+    Role,
+    Stateful,
+    Stepped,
+    TrainEnded,
+    TrainStarted,
+)
+from gancore.errors import GancoreError, NonFiniteError, RunFolderError, UnhealthyError
+from gancore.health.doctor import Doctor, in_words
+from gancore.health.probe import NOTHING, PhaseProbe, Probe
 from gancore.training.ema import Ema
 from gancore.training.numbers import Numbers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
 from gancore.training.streams import GlobalStreams, derive
+
+
+@frozen(eq=False)
+class Checkup:
+    """How a run is probed and judged.
+
+    Attributes:
+        every: steps between two probes.
+        action: what to do about findings, see `gancore.experiment.Health`.
+    """
+
+    probe: Probe
+    doctor: Doctor
+    every: int
+    action: Literal["observe", "warn", "stop", "heal"] = "observe"
 
 
 @define(eq=False)
@@ -31,6 +60,7 @@ class Run:
         steps: steps planned.
         callbacks, metrics: by the key that names them in checkpoints and logs.
         clock: `step` once more, as a tensor on the device, for what runs inside a phase.
+        checkup: how the run is probed and judged; None not at all.
         strict: a callback that fails ends the run; otherwise it is switched off.
         text: the resolved experiment as TOML, for those who record it; settings: its options, flat.
     """
@@ -50,6 +80,7 @@ class Run:
     text: str = ""
     settings: Mapping[str, str | int | float | bool] = field(factory=dict)
     make_folder: Callable[[], Path] | None = None
+    checkup: "Checkup | None" = None
     strict: bool = False
     step: int = 0
     numbers: Numbers = field(factory=Numbers, init=False)
@@ -69,8 +100,10 @@ class Run:
                 measure = (self.step + 1) % self.log_every == 0
                 for i in range(self.n_critic):
                     index = self.step * self.n_critic + i
-                    discriminator_phase(self.game, index, self.numbers, measure=measure)
-                generator_phase(self.game, self.step, self.numbers, measure=measure)
+                    probe = self._probe("discriminator", index)
+                    discriminator_phase(self.game, index, self.numbers, measure=measure, probe=probe)
+                probe = self._probe("generator", self.step)
+                generator_phase(self.game, self.step, self.numbers, measure=measure, probe=probe)
                 self.game.discriminator.schedule.step()
                 self.game.generator.schedule.step()
                 self.step += 1
@@ -89,6 +122,8 @@ class Run:
         ending: Ending = "failed"
         try:
             self._tell(TrainStarted, lambda callback: callback.train_started(self))
+            for finding in self.checkup.doctor.lint() if self.checkup and not self.step else ():
+                self.notice(in_words(finding))
             while self.step < self.steps and not self._stopping:
                 self.advance(self._next_stop() - self.step)
                 self._observe()
@@ -113,8 +148,36 @@ class Run:
     def _next_stop(self) -> int:
         """The next step at which somebody wants to look."""
         rhythms = [self.log_every, *(metric.every for metric in self.metrics.values())]
+        rhythms += [self.checkup.every] if self.checkup else []
         rhythms += [callback.every for callback in self.callbacks.values() if isinstance(callback, Stepped)]
         return min(self.steps, *((self.step // every + 1) * every for every in rhythms))
+
+    def _probe(self, role: Role, index: int) -> PhaseProbe:
+        """The taps of a network's `index`-th phase: all of it in the last one of a step that is probed; its penalties
+        in the first phase of each interval in which all of them are due (lazy ones seldom are in a probed step)."""
+        if self.checkup is None:
+            return NOTHING
+        each = self.n_critic if role == "discriminator" else 1
+        step = index // each
+        rhythm = (self.game.discriminator if role == "discriminator" else self.game.generator).slowest_penalty
+        begin = step // self.checkup.every * self.checkup.every * each
+        weigh = rhythm > 0 and index % rhythm == 0 and index - rhythm < begin
+        whole = (step + 1) % self.checkup.every == 0 and index % each == each - 1
+        return self.checkup.probe.phase(role, whole=whole, weigh=weigh)
+
+    def _examine(self, checkup: "Checkup") -> None:
+        vitals = checkup.probe.fetch(self.step)
+        diagnosis = checkup.doctor.examine(vitals)
+        self._tell(Probed, lambda callback: callback.probed(self, vitals, diagnosis.holding))
+        for finding in diagnosis.new:
+            if finding.severity != "note":
+                self.notice(in_words(finding))
+                if checkup.action == "warn":
+                    logging.getLogger("gancore.health").warning(in_words(finding))
+        if checkup.action in ("stop", "heal"):
+            fatal = [finding for finding in diagnosis.holding if finding.severity == "fatal"]
+            if fatal:
+                raise UnhealthyError(fatal)
 
     def _observe(self) -> None:
         numbers: dict[str, float] = {}
@@ -126,6 +189,8 @@ class Run:
         if numbers:
             self._tell(Logged, lambda callback: callback.logged(self, numbers))
         self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
+        if self.checkup and self.step % self.checkup.every == 0:
+            self._examine(self.checkup)
 
     def look(self) -> dict[str, float]:
         """The means of the numbers since the last look. Waits for the device.
@@ -269,6 +334,8 @@ class Run:
         components |= {f"regularizer/{p.role}/{r.key}": r.component for p in players for r in p.regularizers}
         components |= {f"metric/{key}": metric for key, metric in self.metrics.items()}
         components |= {f"callback/{key}": callback for key, callback in self.callbacks.items()}
+        if self.checkup:
+            components |= {"health/probe": self.checkup.probe, "health/doctor": self.checkup.doctor}
         return [(name, component) for name, component in components.items() if isinstance(component, Stateful)]
 
     def _tell(self, moment: type[Any], call: Callable[[Any], None], *, due: bool = False) -> None:

@@ -20,6 +20,7 @@ class Wasserstein:
 
     needs_real: ClassVar[bool] = False
     boundary: ClassVar[Literal["zero", "none"]] = "none"
+    lipschitz: ClassVar[bool] = True
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()

@@ -1,0 +1,93 @@
+"""The doctor: asks the rules about every probe, and believes what holds for some time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from gancore.contracts import Facts, Finding, Judges, Lints, Vitals
+from gancore.health.history import History
+
+
+@frozen
+class Diagnosis:
+    """What one probe has led to.
+
+    Attributes:
+        holding: findings that hold now; new: those of them that did not yet hold, or less severely.
+    """
+
+    holding: tuple[Finding, ...]
+    new: tuple[Finding, ...]
+
+
+class Doctor:
+    """Judges a run.
+
+    Args:
+        rules: components of kind `rule`, by name.
+        warm_up: steps at the start that are not judged.
+    """
+
+    def __init__(self, rules: Mapping[str, Any], facts: Facts, warm_up: int) -> None:
+        self.rules, self.facts, self.warm_up = dict(rules), facts, warm_up
+        self._history = History()
+        self._streaks: dict[str, int] = {}
+        self._known: dict[str, str] = {}
+
+    def lint(self) -> list[Finding]:
+        """What is wrong before the first step."""
+        return [f for rule in self.rules.values() if isinstance(rule, Lints) for f in rule.lint(self.facts)]
+
+    def examine(self, vitals: Vitals) -> Diagnosis:
+        smoothed = self._history.take(vitals)
+        if vitals.step <= self.warm_up:
+            return Diagnosis((), ())
+        streaks: dict[str, int] = {}
+        holding, new = [], []
+        for rule in self.rules.values():
+            if not isinstance(rule, Judges):
+                continue
+            for finding in rule.judge(smoothed, self._history, self.facts):
+                key = f"{finding.code} {finding.where}"
+                streaks[key] = self._streaks.get(key, 0) + 1
+                if streaks[key] < rule.patience:
+                    continue
+                found = attrs.evolve(finding, step=vitals.step)
+                holding.append(found)
+                if self._known.get(key) not in (finding.severity, "fatal"):
+                    new.append(found)
+                    self._known[key] = finding.severity
+        self._streaks = streaks
+        roots = {code: self._explained(code, holding) for code in {finding.code for finding in holding}}
+        return Diagnosis(
+            *(
+                tuple(attrs.evolve(finding, because=roots[finding.code]) for finding in found)
+                for found in (holding, new)
+            )
+        )
+
+    def _explained(self, code: str, holding: list[Finding]) -> str:
+        """The finding that a finding of this kind follows from, as `code where`; empty if it stands on its own."""
+        for finding in holding:
+            rule = self.rules.get(finding.code)
+            if finding.severity != "note" and finding.code != code and code in getattr(rule, "explains", ()):
+                return f"{finding.code} {finding.where}"
+        return ""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self._history.state_dict(), "streaks": self._streaks, "known": self._known}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._history.load_state_dict(state["history"])
+        self._streaks, self._known = dict(state["streaks"]), dict(state["known"])
+
+
+def in_words(finding: Finding) -> str:
+    """One line: what, where, the numbers, the cause and the remedy."""
+    evidence = ", ".join(f"{name} {value:.3g}" for name, value in finding.evidence.items())
+    where = f" in {finding.where}" if finding.where else ""
+    at = f"step {finding.step}: " if finding.step else ""
+    said = f"{at}{finding.severity}: {finding.code}{where} ({evidence}): {finding.cause}"
+    return f"{said} It follows from {finding.because}." if finding.because else f"{said} {finding.remedy}".rstrip()

@@ -1,0 +1,86 @@
+"""What earlier probes have shown: smoothed numbers, their medians, and how surprising a new one is."""
+
+import math
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+from gancore.contracts import Role, Vitals
+
+SMOOTHING = 0.5  # weight of the newest probe in the moving average
+MEMORY = 400  # smoothed values kept per number
+ENOUGH = 5  # probes before a median or a spread means something
+LOG_RATE = 0.1  # weight of the newest probe in the running mean and variance of the logarithm
+SPREAD = 0.2  # the least standard deviation of a logarithm: smaller fluctuations are no surprise
+
+
+class History:
+    """Takes the probes of a run one after the other."""
+
+    def __init__(self) -> None:
+        self._smooth: dict[str, float] = {}
+        self._values: dict[str, list[float]] = {}
+        self._highest: dict[str, float] = {}
+        self._log: dict[str, tuple[float, float]] = {}  # running mean and variance
+        self._surprise: dict[str, float] = {}
+
+    def take(self, vitals: Vitals) -> Vitals:
+        """Take in one probe and return it with smoothed numbers; what is not finite is not smoothed away."""
+        numbers = {name: self._take(name, value) for name, value in vitals.numbers.items()}
+        layers: dict[Role, dict[str, dict[str, float]]] = {
+            role: {
+                layer: {"gradient": self._average(f"{role}/{layer}", found["gradient"]), "dead": found["dead"]}
+                for layer, found in found_layers.items()
+            }
+            for role, found_layers in vitals.layers.items()
+        }
+        return Vitals(vitals.step, numbers, layers)
+
+    def median(self, name: str) -> float | None:
+        values = self._values.get(name, [])
+        return median(values) if len(values) >= ENOUGH else None
+
+    def highest(self, name: str) -> float | None:
+        return self._highest.get(name)
+
+    def surprise(self, name: str) -> float | None:
+        return self._surprise.get(name) if len(self._values.get(name, [])) >= ENOUGH else None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "smooth": self._smooth,
+            "values": self._values,
+            "highest": self._highest,
+            "log": {name: list(pair) for name, pair in self._log.items()},
+            "surprise": self._surprise,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._smooth = dict(state["smooth"])
+        self._values = {name: list(values) for name, values in state["values"].items()}
+        self._highest = dict(state["highest"])
+        self._log = {name: (pair[0], pair[1]) for name, pair in state["log"].items()}
+        self._surprise = dict(state["surprise"])
+
+    def _average(self, name: str, value: float) -> float:
+        before = self._smooth.get(name, value)
+        if math.isfinite(value) and math.isfinite(before):
+            value = SMOOTHING * value + (1 - SMOOTHING) * before
+        self._smooth[name] = value
+        return value
+
+    def _take(self, name: str, value: float) -> float:
+        smooth = self._average(name, value)
+        if not math.isfinite(smooth):
+            return smooth
+        values = self._values.setdefault(name, [])
+        values.append(smooth)
+        del values[:-MEMORY]
+        self._highest[name] = max(smooth, self._highest.get(name, smooth))
+        log = math.log(abs(value) + 1e-30)
+        mean, variance = self._log.get(name, (log, 0.0))
+        self._surprise[name] = (log - mean) / max(math.sqrt(variance), SPREAD)
+        gap = log - mean  # Welford's update with a fixed rate
+        mean += LOG_RATE * gap
+        self._log[name] = (mean, (1 - LOG_RATE) * (variance + LOG_RATE * gap * gap))
+        return smooth

@@ -1,0 +1,93 @@
+"""The back-propagated signal at every layer of a network.
+
+Measured at the layers' outputs (pre-activations): gradients of weights can look even over depth while the signal itself
+vanishes (Glorot & Bengio 2010, equation 14).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+EXCLUDED = (nn.Embedding, nn.EmbeddingBag)
+
+
+class Layers:
+    """The layers of one network, as one phase meets them.
+
+    Args:
+        listening: whether a gradient that passes by now is one to measure.
+    """
+
+    def __init__(self, network: nn.Module, listening: Callable[[], bool]) -> None:
+        self._layers = weight_layers(network)
+        self._listening = listening
+        self._squares: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._moved: dict[str, Tensor] = {}
+        self._inputs: dict[str, list[Tensor]] = {}
+        self._met: list[str] = []
+
+    @property
+    def names(self) -> list[str]:
+        """Those that a signal has reached, in the order of the forward pass."""
+        return [name for name in self._met if name in self._squares]
+
+    def rms(self, name: str) -> Tensor:
+        """Root mean square over batch and units, of the gradient times N: a mean loss divides by N."""
+        return (self._squares[name] / self._counts[name]).sqrt()
+
+    def alive(self, name: str) -> Tensor:
+        """For every channel, whether its signal was not exactly zero for some sample and place."""
+        return self._moved[name]
+
+    def features(self) -> tuple[Tensor, Tensor] | None:
+        """What went into the last layer in its first two calls: reals, then fakes."""
+        if not self._met or len(self._inputs[self._met[-1]]) < 2:
+            return None
+        real, fake, *_ = self._inputs[self._met[-1]]
+        return real, fake
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for name, layer in self._layers.items():
+                handle = layer.register_forward_hook(self._hook(name))
+                stack.callback(handle.remove)
+            yield
+
+    def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def called(_: nn.Module, inputs: Any, output: Any) -> None:
+            if name not in self._inputs:
+                self._met.append(name)
+                self._inputs[name] = []
+            if inputs and isinstance(inputs[0], Tensor):
+                self._inputs[name].append(inputs[0].detach())
+            if isinstance(output, Tensor) and output.requires_grad:
+                output.register_hook(lambda gradient: self._heard(name, gradient))  # type: ignore[no-untyped-call]
+
+        return called
+
+    def _heard(self, name: str, gradient: Tensor) -> None:
+        if not self._listening():
+            return
+        g = gradient.detach().float()
+        moved = (g != 0).transpose(0, 1).flatten(1).any(1) if g.dim() > 1 else (g != 0).any()[None]
+        squares = (g * len(g)).square().sum()
+        if name in self._squares:
+            squares = squares + self._squares[name]
+            moved = moved | self._moved[name]
+        self._squares[name], self._moved[name] = squares, moved
+        self._counts[name] = self._counts.get(name, 0) + g.numel()
+
+
+def weight_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Modules with a weight matrix or kernel of their own, also under a parametrization such as spectral norm."""
+    found = {}
+    for name, module in network.named_modules():
+        weight = getattr(module, "weight", None)
+        children = [child for key, child in module.named_children() if key != "parametrizations"]
+        if isinstance(weight, Tensor) and weight.dim() > 1 and not children and not isinstance(module, EXCLUDED):
+            found[name] = module
+    return found

@@ -1,0 +1,300 @@
+"""The probe: measures one step where the gradient is and where it dies, on the device and without an extra backward.
+
+It taps the ordinary phases: gradients pass by the scores, the fakes and every layer's output anyway. What the chain
+rule makes of them is the three-factor attribution of `gancore.contracts.Vitals`:
+
+    ||dL_G / dtheta_G|| = A . B . C      slope of the loss, slope of D, and G's own back-propagation
+
+Only two things need a backward of their own, on probed steps and through D alone: where D mixes samples, and where
+the loss wants a D of bounded slope.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from gancore.contracts import Role, Vitals
+from gancore.health.layers import Layers
+
+WINDOW = 5  # probes in which a unit must not have moved at all to be called dead
+PAIRS = 64  # samples between which distances are measured
+TINY = 1e-30  # keeps quotients of float32 finite
+
+
+class Probe:
+    """Collects tensors in a step that is probed; `fetch` waits for the device once, for all of them.
+
+    Args:
+        mixes_samples: whether D says so: then ds_i/dx_i is measured by a backward of its own.
+        lipschitz: whether the loss wants D's slope between reals and fakes.
+        held_out: reals that D never trains on, with their labels; None for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        mixes_samples: bool = False,
+        lipschitz: bool = False,
+        held_out: "tuple[Tensor, Tensor | None] | None" = None,
+    ) -> None:
+        self._mixes_samples, self._lipschitz, self._held_out = mixes_samples, lipschitz, held_out
+        self._numbers: dict[str, Tensor] = {}
+        self._signals: dict[Role, dict[str, Tensor]] = {}
+        self._alive: dict[Role, dict[str, deque[Tensor]]] = {"discriminator": {}, "generator": {}}
+
+    def phase(self, role: Role, *, whole: bool, weigh: bool) -> "PhaseProbe":
+        """The taps of one phase: `whole` measures all of it, `weigh` its penalties against its loss."""
+        return PhaseProbe(self, role, whole, weigh) if whole or weigh else NOTHING
+
+    def fetch(self, step: int) -> Vitals:
+        """What was collected since the last fetch. Waits for the device."""
+        names = list(self._numbers)
+        layers: dict[Role, dict[str, dict[str, float]]] = {}
+        flat = [self._numbers[name] for name in names]
+        for role, signals in self._signals.items():
+            for name, signal in signals.items():
+                seen = self._alive[role][name]
+                alive = torch.stack(list(seen)).any(0) if len(seen) == WINDOW else torch.ones(1, device=signal.device)
+                flat += [signal, 1 - alive.float().mean()]
+        values = iter(torch.stack([value.detach().float() for value in flat]).tolist() if flat else [])
+        numbers = {name: next(values) for name in names}
+        for role, signals in self._signals.items():
+            layers[role] = {name: {"gradient": next(values), "dead": next(values)} for name in signals}
+        self._numbers, self._signals = {}, {}
+        return Vitals(step, numbers, layers)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            role: {name: torch.stack(list(masks)) for name, masks in layers.items() if masks}
+            for role, layers in self._alive.items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        device = None if self._held_out is None else self._held_out[0].device
+        for role in self._alive:
+            self._alive[role] = {
+                name: deque((mask.to(device) if device else mask for mask in masks), maxlen=WINDOW)
+                for name, masks in state[role].items()
+            }
+
+    def add(self, name: str, value: Tensor) -> None:
+        self._numbers[name] = value.detach()
+
+    def add_layers(self, role: Role, layers: Layers) -> None:
+        self._signals[role] = {name: layers.rms(name) for name in layers.names}
+        for name in layers.names:
+            seen = self._alive[role].setdefault(name, deque(maxlen=WINDOW))
+            if seen and seen[-1].device != layers.alive(name).device:
+                seen.clear()  # from a checkpoint of another device
+            seen.append(layers.alive(name))
+
+    # ------------------------------------------------------------------------------- what needs D once more
+
+    def slopes_where_samples_mix(self, score: Tensor, x: Tensor) -> Tensor | None:
+        """||d sum_j s_j / dx_i||, `(N,)`, where D mixes samples; elsewhere the phase's own gradients tell."""
+        if not self._mixes_samples:
+            return None
+        (gradient,) = torch.autograd.grad(score.sum(), x, retain_graph=True)
+        slopes: Tensor = torch.linalg.vector_norm(gradient.detach().flatten(1), dim=1)
+        return slopes
+
+    def look_at(self, D: nn.Module, real: Tensor, fake: Tensor, y: Tensor | None) -> None:
+        """Slopes between reals and fakes, and reals that D never saw; in eval mode, which changes no statistics."""
+        if not (self._lipschitz or self._held_out):
+            return
+        training = D.training
+        D.eval()
+        try:
+            if self._lipschitz:
+                self.add("slope", _slope_between(D, real, fake, y))
+            if self._held_out is not None:
+                with torch.no_grad():
+                    rejected = D(fake, y).float()
+                    self.add("auc/seen", auc(D(real, y).float(), rejected))
+                    self.add("auc/held-out", auc(D(*self._held_out).float(), rejected))
+        finally:
+            D.train(training)
+
+
+class PhaseProbe:
+    """The taps of one phase, in the order in which the phase meets them."""
+
+    def __init__(self, probe: Probe | None, role: Role, whole: bool, weigh: bool) -> None:
+        self._probe, self._role = (probe if whole else None), role
+        self._scales = probe if weigh else None
+        self._of_penalty: list[Tensor | None] | None = None
+        self._layers: Layers | None = None
+        self._at_scores: list[Tensor] = []
+        self._at_fakes: Tensor | None = None
+        self._listening = False
+        self._slopes: Tensor | None = None
+        self._before: list[Tensor] = []
+
+    @contextmanager
+    def watching(self, network: nn.Module) -> Iterator[None]:
+        """Around the forward passes whose back-propagated signal is to be measured, layer by layer."""
+        if self._probe is None:
+            yield
+            return
+        self._layers = self._layers or Layers(network, lambda: self._listening)
+        with self._layers.attached():
+            yield
+
+    def scored(self, score: Tensor, fake: Tensor | None = None) -> None:
+        """D's scores, and in G's phase the fakes that they are of."""
+        if self._probe is None:
+            return
+        if score.requires_grad:
+            score.register_hook(self._keep_score)  # type: ignore[no-untyped-call]
+        if fake is not None:
+            self._slopes = self._probe.slopes_where_samples_mix(score, fake)
+            fake.register_hook(self._keep_fake)  # type: ignore[no-untyped-call]
+
+    def compared(
+        self, D: nn.Module, real: Tensor, fake: Tensor, real_score: Tensor, fake_score: Tensor, y: Tensor | None
+    ) -> None:
+        """Reals and fakes side by side: balance and diversity."""
+        if self._probe is None:
+            return
+        with torch.no_grad():
+            self._probe.add("auc", auc(real_score.detach(), fake_score.detach()))
+            between_fakes, between_reals = distances(fake), distances(real)
+            self._probe.add("diversity", between_fakes.mean() / (between_reals.mean() + TINY))
+            self._probe.add("duplicates", duplicates(fake, real))
+            if self._layers is not None and (features := self._layers.features()) is not None:
+                of_real, of_fake = features
+                self._probe.add("diversity/features", distances(of_fake).mean() / (distances(of_real).mean() + TINY))
+        self._probe.look_at(D, real.detach(), fake.detach(), y)
+
+    def backward(self) -> Any:
+        """Around the phase's own backward: gradients that penalties take for themselves are none of ours."""
+        return nullcontext() if self._probe is None else self._hearing()
+
+    @contextmanager
+    def _hearing(self) -> Iterator[None]:
+        self._listening = True
+        try:
+            yield
+        finally:
+            self._listening = False
+
+    def penalised(self, penalties: Sequence[Tensor], parameters: Sequence[Tensor]) -> None:
+        """Before the backward: the penalties' own gradient. The loss's is the rest, as gradients add up."""
+        penalties = [penalty for penalty in penalties if penalty.requires_grad]
+        if self._scales is None or not penalties:
+            return
+        gradients = torch.autograd.grad(penalties, parameters, retain_graph=True, allow_unused=True)
+        self._of_penalty = [None if g is None else g.detach() for g in gradients]
+
+    def gradients(self, parameters: Sequence[Tensor]) -> None:
+        """After the backward and the all-reduce, before clipping."""
+        if self._scales is not None and self._of_penalty is not None:
+            self._weigh(self._scales, self._of_penalty, parameters)
+        if self._probe is None or self._layers is None:
+            return
+        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        self._probe.add(f"gradient/{self._role}", norm)
+        self._attribute(norm)
+        if names := self._layers.names:
+            first, last = self._layers.rms(names[0]), self._layers.rms(names[-1])
+            self._probe.add(f"rho/{self._role}", first / (last + TINY))
+        self._probe.add_layers(self._role, self._layers)
+
+    def _weigh(self, probe: Probe, of_penalty: "list[Tensor | None]", parameters: Sequence[Tensor]) -> None:
+        of_loss = [
+            parameter.grad - gradient if gradient is not None else parameter.grad
+            for parameter, gradient in zip(parameters, of_penalty, strict=True)
+            if parameter.grad is not None
+        ]
+        penalty = get_total_norm([gradient for gradient in of_penalty if gradient is not None])
+        probe.add(f"penalty/{self._role}", penalty / (get_total_norm(of_loss) + TINY))
+
+    def _attribute(self, norm: Tensor) -> None:
+        assert self._probe is not None
+        if not self._at_scores:
+            return
+        a = torch.cat([gradient * len(gradient) for gradient in self._at_scores]).abs()
+        A = a.mean()
+        if self._role == "discriminator":
+            self._probe.add("discriminator/A", A)
+            return
+        self._probe.add("A", A)
+        if self._at_fakes is None:
+            return
+        if self._slopes is None:
+            signal = torch.linalg.vector_norm(self._at_fakes.flatten(1), dim=1) * len(a)
+            heard = a > 0  # where the loss is flat, D's slope cannot be heard
+            b = torch.where(heard, signal / torch.where(heard, a, 1), 0)
+            B = b.sum() / heard.sum().clamp(min=1)
+        else:
+            B = self._slopes.mean()
+        self._probe.add("B", B)
+        self._probe.add("C", norm / (A * B + TINY))
+
+    def before_update(self, parameters: Sequence[Tensor]) -> None:
+        if self._probe is not None and self._layers is not None:
+            self._before = [p.detach().clone() for p in parameters if p.dim() > 1]
+
+    def after_update(self, parameters: Sequence[Tensor]) -> None:
+        """How far the optimizer went, as a share of the weights."""
+        if self._probe is None or not self._before:
+            return
+        now = [p.detach() for p in parameters if p.dim() > 1]
+        ratios = [
+            (new - old).std() / (old.std() + TINY)
+            for new, old in zip(now, self._before, strict=True)
+            if old.numel() > 1
+        ]
+        if ratios:
+            self._probe.add(f"update/{self._role}", torch.stack(ratios).median())
+
+    def _keep_score(self, gradient: Tensor) -> None:
+        if self._listening:
+            self._at_scores.append(gradient.detach())
+
+    def _keep_fake(self, gradient: Tensor) -> None:
+        if self._listening:
+            self._at_fakes = gradient.detach()
+
+
+NOTHING = PhaseProbe(None, "generator", whole=False, weigh=False)
+"""The taps of a phase that is not probed."""
+
+
+def auc(real: Tensor, fake: Tensor) -> Tensor:
+    """P(real > fake) + P(real = fake) / 2 over all pairs of `(N,)` and `(M,)`: the area under the ROC curve."""
+    ordered = fake.sort().values
+    below = torch.searchsorted(ordered, real, right=False)
+    not_above = torch.searchsorted(ordered, real, right=True)
+    return (below + not_above).float().mean() / (2 * len(fake))
+
+
+def distances(x: Tensor) -> Tensor:
+    """Euclidean distances between all pairs of (at most PAIRS) samples, as a vector."""
+    return torch.pdist(x.detach()[:PAIRS].flatten(1).float())
+
+
+def duplicates(fake: Tensor, real: Tensor) -> Tensor:
+    """The share of fakes that have another one within a tenth of the mean distance from a real to its nearest."""
+    limit = 0.1 * _nearest(real).mean()
+    return (_nearest(fake) < limit).float().mean()
+
+
+def _nearest(x: Tensor) -> Tensor:
+    x = x.detach()[:PAIRS].flatten(1).float()
+    gaps = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    return gaps.fill_diagonal_(torch.inf).amin(1)
+
+
+def _slope_between(D: nn.Module, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
+    """The mean of ||grad D|| at points evenly spread between pairs of a real and a fake."""
+    share = torch.arange(len(real), device=real.device, dtype=real.dtype).add(0.5).div(len(real))
+    between = torch.lerp(fake, real, share.view(-1, *[1] * (real.dim() - 1))).requires_grad_()
+    (gradient,) = torch.autograd.grad(D(between, y).sum(), between)
+    slopes: Tensor = torch.linalg.vector_norm(gradient.flatten(1).float(), dim=1)
+    return slopes.mean()

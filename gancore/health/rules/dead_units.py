@@ -1,0 +1,59 @@
+"""Units that no gradient reaches."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from gancore.components import component, ge, gt, lt, option
+from gancore.contracts import ROLES, Change, Facts, Finding, History, Role, Vitals
+from gancore.health.remedies import learning_rate, model_option
+
+
+@component
+class DeadUnits:
+    """Channels of a layer whose signal was exactly 0 for every sample of the last probes: ReLUs that are off for all
+    inputs (Maas et al. 2013, "Rectifier nonlinearities improve neural network acoustic models", section 2.1)."""
+
+    warn: float = option(0.5, "A share of dead channels above this, in some layer, is a warning.", gt(0), lt(1))
+    fatal: float = option(0.9, "A share above this is fatal.", gt(0), lt(1))
+    patience: int = option(3, "Probes in a row before it is said.", ge(1))
+
+    explains: ClassVar[tuple[str, ...]] = (
+        "vanishing-depth",
+        "critic-flat",
+        "mode-collapse",
+        "d-dominates",
+        "g-dominates",
+        "lr-too-low",
+        "penalty-imbalance",
+    )
+
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+        for role in ROLES:
+            dead = {name: found["dead"] for name, found in vitals.layers.get(role, {}).items()}
+            if not dead:
+                continue
+            worst = max(dead, key=dead.__getitem__)
+            if not dead[worst] > self.warn:
+                continue
+            fatal = dead[worst] > self.fatal
+            words, changes = self._remedy(facts, role)
+            yield Finding(
+                code="dead-units",
+                severity="fatal" if fatal else "warn",
+                where=f"{role} {worst}",
+                evidence={"share of dead units": dead[worst]},
+                threshold=f"> {self.fatal if fatal else self.warn:g}",
+                cause=f"{dead[worst]:.0%} of the units of the {role}'s {worst} are off for every sample.",
+                remedy=f"{words}.",
+                changes=changes,
+                link="https://arxiv.org/abs/1502.01852",
+            )
+
+    def _remedy(self, facts: Facts, role: Role) -> tuple[str, tuple[Change, ...]]:
+        leaky = model_option(facts, role, "activation", "leaky-relu")
+        words, lower = learning_rate(facts, role, 0.1)
+        if leaky is None:
+            return words, lower
+        he = model_option(facts, role, "init", "he")
+        changes = (leaky, he) if he else (leaky,)
+        return f"Use leaky ReLUs with He initialisation, in the {role}", changes

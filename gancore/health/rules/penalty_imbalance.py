@@ -1,0 +1,56 @@
+"""A penalty that is far too strong or does nothing."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from gancore.components import component, ge, gt, option
+from gancore.contracts import ROLES, Facts, Finding, History, Vitals
+from gancore.health.remedies import PENALTIES, regularizers, weigh
+
+
+@component
+class PenaltyImbalance:
+    """The gradient of the penalties against that of the loss, in the parameters of the network they are for
+    (measured on its own, as gradients add up). Lazy penalties count as they act: k times as strong on every k-th
+    phase (Karras et al. 2020, arXiv:1912.04958, section 3.1)."""
+
+    low: float = option(1e-3, "A ratio below this is a note.", gt(0))
+    high: float = option(10.0, "A ratio above this is a warning; lazy penalties may have k times as much.", gt(1))
+    patience: int = option(3, "Probes in a row before it is said.", ge(1))
+
+    explains: ClassVar[tuple[str, ...]] = (
+        "critic-flat",
+        "critic-steep",
+        "g-dominates",
+        "mode-collapse",
+    )
+
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+        for role in ROLES:
+            ratio = vitals.numbers.get(f"penalty/{role}")
+            if ratio is None:
+                continue
+            every = max([table.get("every", 1) for table in regularizers(facts).values()], default=1)
+            high = self.high * every
+            if self.low <= ratio <= high or ratio != ratio:
+                continue
+            drowns = ratio > high
+            weighed = weigh(facts, (1 if drowns else 0.1) / ratio) if self._known(facts) else None
+            yield Finding(
+                code="penalty-imbalance",
+                severity="warn" if drowns else "note",
+                where=role,
+                evidence={"||penalty's gradient|| / ||loss's gradient||": ratio},
+                threshold=f"> {high:g}" if drowns else f"< {self.low:g}",
+                cause=(
+                    f"The penalty drowns the loss: the {role} learns to obey it and nothing else."
+                    if drowns
+                    else "The penalty does nothing against the loss."
+                ),
+                remedy=f"{weighed[0]}." if weighed else "Rescale the penalty.",
+                changes=(weighed[1],) if weighed else (),
+                link="https://arxiv.org/abs/1912.04958",
+            )
+
+    def _known(self, facts: Facts) -> bool:
+        return bool(PENALTIES.keys() & regularizers(facts).keys())

@@ -1,0 +1,71 @@
+"""What gradient health has measured and found, kept for `gancore doctor`.
+
+health.jsonl   one line a probe: {"step", "numbers", "layers": {role: {layer: [gradient, dead]}}, "holding"}
+health.json    every finding so far, with the first and the last step at which it held
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from gancore.components import component, state
+from gancore.contracts import Finding, Run, Vitals
+from gancore.observe.lines import drop_after
+
+PROBES, FINDINGS = "health.jsonl", "health.json"
+
+
+@component
+class Health:
+    """Writes health.jsonl (every probe) and health.json (every finding) into the run folder.
+
+    A resumed run first drops what is later than its checkpoint.
+    """
+
+    found: dict[str, dict[str, Any]] = state(dict)
+
+    def train_started(self, run: Run) -> None:
+        drop_after(run.folder / PROBES, run.step)
+        self.found.clear()
+        for entry in read_findings(run.folder):
+            if entry["first_step"] <= run.step:
+                entry["last_step"] = min(entry["last_step"], run.step)
+                self.found[f"{entry['code']} {entry['where']}"] = entry
+        self._write(run.folder)
+
+    def probed(self, run: Run, vitals: Vitals, findings: Sequence[Finding]) -> None:
+        line = {
+            "step": vitals.step,
+            "numbers": vitals.numbers,
+            "layers": {
+                role: {name: [found["gradient"], found["dead"]] for name, found in layers.items()}
+                for role, layers in vitals.layers.items()
+            },
+            "holding": [f"{finding.code} {finding.where}" for finding in findings],
+        }
+        with (run.folder / PROBES).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        for finding in findings:
+            before = self.found.get(f"{finding.code} {finding.where}", {"first_step": finding.step})
+            entry = attrs.asdict(finding) | {"first_step": before["first_step"], "last_step": finding.step}
+            self.found[f"{finding.code} {finding.where}"] = entry
+        if findings:
+            self._write(run.folder)
+
+    def _write(self, folder: Path) -> None:
+        temporary = folder / f".{FINDINGS}.tmp"
+        temporary.write_text(json.dumps({"findings": list(self.found.values())}, indent=2) + "\n", "utf-8")
+        os.replace(temporary, folder / FINDINGS)
+
+
+def read_findings(folder: Path) -> list[dict[str, Any]]:
+    """The findings of a run folder, as plain tables; none where there is no health.json, or a damaged one."""
+    try:
+        found = json.loads((folder / FINDINGS).read_text("utf-8"))["findings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [entry for entry in found if isinstance(entry, dict)]

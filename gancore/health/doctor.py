@@ -35,6 +35,7 @@ class Doctor:
         self._history = History()
         self._streaks: dict[str, int] = {}
         self._known: dict[str, str] = {}
+        self._lasting: dict[str, str] = {}
 
     def lint(self) -> list[Finding]:
         """What is wrong before the first step."""
@@ -42,14 +43,15 @@ class Doctor:
 
     def examine(self, vitals: Vitals) -> Diagnosis:
         smoothed = self._history.take(vitals)
-        if vitals.step <= self.warm_up:
-            return Diagnosis((), ())
+        warming_up = vitals.step <= self.warm_up
         streaks: dict[str, int] = {}
         holding, new = [], []
         for rule in self.rules.values():
-            if not isinstance(rule, Judges):
+            if not isinstance(rule, Judges) or (warming_up and not getattr(rule, "early", False)):
                 continue
             for finding in rule.judge(smoothed, self._history, self.facts):
+                if warming_up and finding.severity != "fatal":
+                    continue
                 key = f"{finding.code} {finding.where}"
                 streaks[key] = self._streaks.get(key, 0) + 1
                 if streaks[key] < rule.patience:
@@ -61,6 +63,10 @@ class Doctor:
                     self._known[key] = finding.severity
         self._streaks = streaks
         roots = {code: self._explained(code, holding) for code in {finding.code for finding in holding}}
+        for finding in new:
+            rule = self.rules[finding.code]
+            if getattr(rule, "lasting", False) and finding.severity != "note":
+                self._lasting[finding.code] = f"{finding.code} {finding.where}"
         return Diagnosis(
             *(
                 tuple(attrs.evolve(finding, because=roots[finding.code]) for finding in found)
@@ -74,14 +80,23 @@ class Doctor:
             rule = self.rules.get(finding.code)
             if finding.severity != "note" and finding.code != code and code in getattr(rule, "explains", ()):
                 return f"{finding.code} {finding.where}"
+        for before, root in self._lasting.items():
+            if before != code and code in getattr(self.rules.get(before), "explains", ()):
+                return root
         return ""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self._history.state_dict(), "streaks": self._streaks, "known": self._known}
+        return {
+            "history": self._history.state_dict(),
+            "streaks": self._streaks,
+            "known": self._known,
+            "lasting": self._lasting,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._history.load_state_dict(state["history"])
         self._streaks, self._known = dict(state["streaks"]), dict(state["known"])
+        self._lasting = dict(state["lasting"])
 
 
 def in_words(finding: Finding) -> str:

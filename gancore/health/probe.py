@@ -163,6 +163,7 @@ class PhaseProbe:
             return
         with torch.no_grad():
             self._probe.add("auc", auc(real_score.detach(), fake_score.detach()))
+            self._probe.add("gap", real_score.detach().mean() - fake_score.detach().mean())
             between_fakes, between_reals = distances(fake), distances(real)
             self._probe.add("diversity", between_fakes.mean() / (between_reals.mean() + TINY))
             self._probe.add("duplicates", duplicates(fake, real))

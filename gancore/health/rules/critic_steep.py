@@ -18,11 +18,18 @@ class CriticSteep:
     risen: float = option(100.0, "B above this many times its own median is a warning too.", gt(1))
     below: float = option(0.5, "With the wgan-gp penalty: a slope below this is a warning.", gt(0), lt(1))
     above: float = option(2.0, "With the wgan-gp penalty: a slope above this is a warning.", gt(1))
+    unbounded: float = option(
+        20.0, "Where the loss wants a bounded slope and nothing bounds it: a slope above this.", gt(1)
+    )
     patience: int = option(3, "Probes in a row before it is said.", ge(1))
 
+    lasting: ClassVar[bool] = True
     explains: ClassVar[tuple[str, ...]] = (
         "exploding",
         "mode-collapse",
+        "dead-units",
+        "lr-too-high",
+        "vanishing-depth",
     )
 
     def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
@@ -38,6 +45,19 @@ class CriticSteep:
                 evidence={"B": b} | ({"median B": median} if median is not None else {}),
                 threshold=f"B > {limit}",
                 cause="Nothing bounds D's slope, so G's gradient is as large as D likes.",
+                remedy=f"{words}.",
+                changes=changes,
+                link="https://arxiv.org/abs/1704.00028",
+            )
+        elif slope is not None and facts.lipschitz and not constrained(facts) and slope > self.unbounded:
+            words, changes = self._bound(facts)
+            yield Finding(
+                code="critic-steep",
+                severity="warn",
+                where="slope between reals and fakes",
+                evidence={"slope": slope},
+                threshold=f"slope > {self.unbounded:g}",
+                cause="The loss is a distance only while D's slope is bounded, and nothing bounds it.",
                 remedy=f"{words}.",
                 changes=changes,
                 link="https://arxiv.org/abs/1704.00028",

@@ -1,7 +1,6 @@
 """D wins."""
 
 from collections.abc import Iterable
-from typing import ClassVar
 
 from gancore.components import component, ge, gt, le, lt, option
 from gancore.contracts import Change, Facts, Finding, History, Vitals
@@ -20,8 +19,6 @@ class DDominates:
     diversity: float = option(0.8, "Diversity of fakes against reals below this.", gt(0), le(1))
     slope: float = option(0.1, "A below this.", gt(0))
     patience: int = option(3, "Probes in a row before it is said.", ge(1))
-
-    explains: ClassVar[tuple[str, ...]] = ("mode-collapse",)
 
     def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
         numbers = vitals.numbers

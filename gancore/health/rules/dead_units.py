@@ -7,13 +7,15 @@ from gancore.components import component, ge, gt, lt, option
 from gancore.contracts import ROLES, Change, Facts, Finding, History, Role, Vitals
 from gancore.health.remedies import learning_rate, model_option
 
+HIGH = 0.01  # a learning rate above this kills units of small networks in a few steps
+
 
 @component
 class DeadUnits:
     """Channels of a layer whose signal was exactly 0 for every sample of the last probes: ReLUs that are off for all
     inputs (Maas et al. 2013, "Rectifier nonlinearities improve neural network acoustic models", section 2.1)."""
 
-    warn: float = option(0.5, "A share of dead channels above this, in some layer, is a warning.", gt(0), lt(1))
+    warn: float = option(0.75, "A share of dead channels above this, in some layer, is a warning.", gt(0), lt(1))
     fatal: float = option(0.9, "A share above this is fatal.", gt(0), lt(1))
     patience: int = option(3, "Probes in a row before it is said.", ge(1))
 
@@ -29,7 +31,8 @@ class DeadUnits:
 
     def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
         for role in ROLES:
-            dead = {name: found["dead"] for name, found in vitals.layers.get(role, {}).items()}
+            layers = list(vitals.layers.get(role, {}).items())
+            dead = {name: found["dead"] for name, found in layers[:-1]}  # the last one's outputs are no hidden units
             if not dead:
                 continue
             worst = max(dead, key=dead.__getitem__)
@@ -56,4 +59,9 @@ class DeadUnits:
             return words, lower
         he = model_option(facts, role, "init", "he")
         changes = (leaky, he) if he else (leaky,)
-        return f"Use leaky ReLUs with He initialisation, in the {role}", changes
+        said = f"Use leaky ReLUs with He initialisation in the {role}"
+        rate = facts.tables.get("optimizer", {}).get(role, {}).get("lr", 0.0)
+        if rate > HIGH:  # what killed these units would kill others
+            words, lower = learning_rate(facts, role, 1e-3 / rate)
+            return f"{said}, and {words[0].lower()}{words[1:]}", (*changes, *lower)
+        return said, changes

@@ -15,13 +15,14 @@ class LrTooHigh:
     """A network moves by too large a share of its weights in one step: the median over weights of std(update) /
     std(weight), about 1e-3 in runs that learn (Karpathy 2015, CS231n notes, "Ratio of weights:updates")."""
 
-    warn: float = option(10**-1.9, "A ratio above this is a warning.", gt(0))
-    fatal: float = option(10**-1.2, "A ratio above this is fatal.", gt(0))
+    warn: float = option(0.02, "A ratio above this is a warning.", gt(0))
+    fatal: float = option(0.05, "A ratio above this is fatal.", gt(0))
     patience: int = option(3, "Probes in a row before it is said.", ge(1))
 
+    early: ClassVar[bool] = True
+    lasting: ClassVar[bool] = True  # what it has broken stays broken when the steps become smaller
     explains: ClassVar[tuple[str, ...]] = (
         "exploding",
-        "critic-steep",
         "critic-flat",
         "dead-units",
         "vanishing-depth",
@@ -30,6 +31,7 @@ class LrTooHigh:
         "g-dominates",
         "loss-saturated",
         "penalty-imbalance",
+        "lr-too-low",
     )
 
     def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
@@ -38,7 +40,7 @@ class LrTooHigh:
             if ratio is None or not ratio > self.warn:
                 continue
             fatal = ratio > self.fatal
-            words, changes = learning_rate(facts, role, USUAL / ratio)
+            words, changes = learning_rate(facts, role, max(USUAL / ratio, 1e-4))
             yield Finding(
                 code="lr-too-high",
                 severity="fatal" if fatal else "warn",

@@ -1,6 +1,7 @@
 """Fakes are all alike."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from gancore.components import component, ge, gt, le, lt, option
 from gancore.contracts import Change, Facts, Finding, History, Vitals
@@ -17,6 +18,8 @@ class ModeCollapse:
     fallen: float = option(0.8, "Only where it is below this share of its own highest value.", gt(0), le(1))
     duplicates: float = option(0.5, "The share of near-duplicates above this is a warning.", gt(0), le(1))
     patience: int = option(3, "Probes in a row before it is said.", ge(1))
+
+    explains: ClassVar[tuple[str, ...]] = ("d-dominates", "g-dominates")
 
     def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
         diversity, copies = vitals.numbers.get("diversity"), vitals.numbers.get("duplicates", 0.0)

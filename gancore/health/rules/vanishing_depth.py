@@ -27,7 +27,6 @@ class VanishingDepth:
         "g-dominates",
         "lr-too-low",
         "loss-saturated",
-        "penalty-imbalance",
         "exploding",
     )
 

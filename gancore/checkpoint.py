@@ -39,7 +39,11 @@ def save(run_folder: Path, step: int, state: dict[str, Any]) -> Path:
         RunFolderError: it cannot be written; what was there before is still there.
         TypeError: the state holds something that is neither a tensor nor JSON.
     """
-    final = run_folder / "checkpoints" / f"step-{step:08d}"
+    return write(run_folder / "checkpoints" / f"step-{step:08d}", step, state)
+
+
+def write(final: Path, step: int, state: dict[str, Any]) -> Path:
+    """The same, into a folder of any name."""
     old = final.with_name(f"{final.name}.old")
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     tensors: dict[str, torch.Tensor] = {}

@@ -258,6 +258,7 @@ class Vitals:
             `rho/<role>`                    rms of the back-propagated signal, first layer / last layer
             `update/<role>`                 median over weights of std(update) / std(weight)
             `auc`                           P(D(x) > D(G(z))) on the batch
+            `gap`                           mean D(x) - mean D(G(z))
             `auc/held-out`                  the same with reals that D never trained on (`[train] held_out`)
             `auc/seen`                      the same with reals that it did, measured in the same way
             `diversity`                     mean distance between fakes / between reals, in the data's own space
@@ -320,6 +321,7 @@ class Facts:
 
 
 Severity = Literal["note", "warn", "fatal"]
+SEVERITIES: tuple[Severity, ...] = ("note", "warn", "fatal")
 
 
 @frozen
@@ -371,7 +373,8 @@ class Judges(Protocol):
 
     `vitals` holds smoothed numbers. What it returns is believed once it was returned in `patience` (an option)
     consecutive probes after the warm-up. An attribute `explains` may name codes that follow from this rule's findings
-    while they hold: what is explained needs no remedy of its own.
+    while they hold: what is explained needs no remedy of its own. `lasting = True` says that they also explain what
+    comes after them; `early = True`, that a fatal finding is to be believed during the warm-up already.
     """
 
     @property

@@ -75,7 +75,15 @@ class RunFailed(GancoreError):  # noqa: N818 - the name says what happened, as t
 
 
 class NonFiniteError(RunFailed):
-    """A loss, gradient or weight became NaN or infinite. It is reported, never masked."""
+    """A loss, gradient or weight became NaN or infinite. It is reported, never masked.
+
+    Attributes:
+        finding: what was not finite first, as a `gancore.contracts.Finding`, where that is known.
+    """
+
+    def __init__(self, message: str, finding: Any = None) -> None:
+        super().__init__(message)
+        self.finding = finding
 
 
 class UnhealthyError(RunFailed):

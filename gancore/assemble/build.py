@@ -148,7 +148,7 @@ def flat_settings(experiment: Experiment) -> dict[str, str | int | float | bool]
     for table, settings in (("train", experiment.train), ("log", experiment.log)):
         flat |= {f"{table}.{field.name}": getattr(settings, field.name) for field in options_of(type(settings))}
     for selection in experiment.selections:
-        if selection.kind not in ("callback", "metric"):
+        if selection.kind not in ("callback", "metric", "rule"):
             where = ".".join(map(str, selection.path))
             flat[f"{where}.{selection.name}" if selection.brought_by else where] = selection.name
             flat |= {f"{where}.{name}": value for name, value in selection.options.items()}
@@ -207,11 +207,12 @@ def _checkup(
     return Checkup(
         probe=Probe(mixes_samples=facts.mixes_samples, lipschitz=facts.lipschitz, held_out=held_out),
         doctor=Doctor(
-            {selection.name: selection.create() for selection in experiment.rules},
+            _keyed(experiment.rules),
             facts,
             warm_up=max(health.warm_up, steps // 100),
         ),
         every=health.every,
+        recorder=health.recorder,
         action=health.action,
     )
 

@@ -15,6 +15,7 @@ from gancore.cli.init import init
 from gancore.cli.list import list_
 from gancore.cli.new_plugin import new_plugin
 from gancore.cli.plugins import plugins
+from gancore.cli.replay import replay
 from gancore.cli.resume import resume
 from gancore.cli.sample import sample
 from gancore.cli.schema import schema
@@ -38,7 +39,21 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (train, resume, check, sample, plugins, list_, show, schema, init, check_plugin, new_plugin, hooks):
+for command in (
+    train,
+    resume,
+    check,
+    sample,
+    plugins,
+    list_,
+    show,
+    schema,
+    init,
+    check_plugin,
+    new_plugin,
+    hooks,
+    replay,
+):
     cli.add_command(command)
 
 

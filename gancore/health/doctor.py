@@ -36,6 +36,7 @@ class Doctor:
         self._streaks: dict[str, int] = {}
         self._known: dict[str, str] = {}
         self._lasting: dict[str, str] = {}
+        self._roots: dict[str, str] = {}
 
     def lint(self) -> list[Finding]:
         """What is wrong before the first step."""
@@ -63,6 +64,9 @@ class Doctor:
                     self._known[key] = finding.severity
         self._streaks = streaks
         roots = {code: self._explained(code, holding) for code in {finding.code for finding in holding}}
+        # What was a consequence once stays one, also after its root has passed.
+        self._roots = {code: root or self._roots.get(code, "") for code, root in roots.items()}
+        roots = self._roots
         for finding in new:
             rule = self.rules[finding.code]
             if getattr(rule, "lasting", False) and finding.severity != "note":
@@ -91,12 +95,13 @@ class Doctor:
             "streaks": self._streaks,
             "known": self._known,
             "lasting": self._lasting,
+            "roots": self._roots,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._history.load_state_dict(state["history"])
         self._streaks, self._known = dict(state["streaks"]), dict(state["known"])
-        self._lasting = dict(state["lasting"])
+        self._lasting, self._roots = dict(state["lasting"]), dict(state["roots"])
 
 
 def in_words(finding: Finding) -> str:

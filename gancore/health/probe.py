@@ -11,7 +11,7 @@ the loss wants a D of bounded slope.
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -145,6 +145,13 @@ class PhaseProbe:
         with self._layers.attached():
             yield
 
+    def passing(self, network: nn.Module) -> AbstractContextManager[object]:
+        """Around the other forward passes."""
+        return nullcontext()
+
+    def given(self, real: Tensor) -> None:
+        """The reals, as they come."""
+
     def scored(self, score: Tensor, fake: Tensor | None = None) -> None:
         """D's scores, and in G's phase the fakes that they are of."""
         if self._probe is None:
@@ -184,12 +191,12 @@ class PhaseProbe:
         finally:
             self._listening = False
 
-    def penalised(self, penalties: Sequence[Tensor], parameters: Sequence[Tensor]) -> None:
+    def summed(self, loss: Tensor, penalties: Mapping[str, Tensor], parameters: Sequence[Tensor]) -> None:
         """Before the backward: the penalties' own gradient. The loss's is the rest, as gradients add up."""
-        penalties = [penalty for penalty in penalties if penalty.requires_grad]
-        if self._scales is None or not penalties:
+        differentiable = [penalty for penalty in penalties.values() if penalty.requires_grad]
+        if self._scales is None or not differentiable:
             return
-        gradients = torch.autograd.grad(penalties, parameters, retain_graph=True, allow_unused=True)
+        gradients = torch.autograd.grad(differentiable, parameters, retain_graph=True, allow_unused=True)
         self._of_penalty = [None if g is None else g.detach() for g in gradients]
 
     def gradients(self, parameters: Sequence[Tensor]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from gancore.components import component, state
-from gancore.contracts import Finding, Run, Vitals
+from gancore.contracts import SEVERITIES, Finding, Run, Vitals
 from gancore.observe.lines import drop_after
 
 PROBES, FINDINGS = "health.jsonl", "health.json"
@@ -50,9 +50,12 @@ class Health:
         with (run.folder / PROBES).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         for finding in findings:
-            before = self.found.get(f"{finding.code} {finding.where}", {"first_step": finding.step})
-            entry = attrs.asdict(finding) | {"first_step": before["first_step"], "last_step": finding.step}
-            self.found[f"{finding.code} {finding.where}"] = entry
+            key = f"{finding.code} {finding.where}"
+            before = self.found.get(key)
+            entry = attrs.asdict(finding) | {"first_step": before["first_step"] if before else finding.step}
+            if before and SEVERITIES.index(before["severity"]) > SEVERITIES.index(finding.severity):
+                entry = dict(before)  # what it was at its worst
+            self.found[key] = entry | {"last_step": finding.step}
         if findings:
             self._write(run.folder)
 

@@ -39,8 +39,9 @@ def discriminator_phase(
     """Update D once, on fresh reals and fresh fakes. `index` counts D's phases; `measure` adds the gradient's norm."""
     G, D = game.generator, game.discriminator
     real, real_labels = game.feed.next()
+    probe.given(real)
     z, fake_labels = game.latents.draw(game.batch_size)
-    with torch.no_grad(), game.precision.autocast():
+    with torch.no_grad(), game.precision.autocast(), probe.passing(G.network):
         fake = G.network(z, fake_labels).float()
     real, fake = D.shown(real), D.shown(fake)
     with game.precision.autocast(), probe.watching(D.network):
@@ -68,14 +69,16 @@ def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool, 
         real = real_labels = real_score = None
         if game.loss.needs_real:
             real, real_labels = game.feed.next()
+            probe.given(real)
             real = D.shown(real)
         with game.precision.autocast():
             with probe.watching(G.network):
                 made = G.network(z, fake_labels).float()
             if real is not None:
-                real_score = D.network(real, real_labels).float()
+                with probe.passing(D.network):
+                    real_score = D.network(real, real_labels).float()
         fake = D.shown(made)
-        with game.precision.autocast():
+        with game.precision.autocast(), probe.passing(D.network):
             fake_score = D.network(fake, fake_labels).float()
         probe.scored(fake_score, made)
         loss = game.loss.generator(real_score, fake_score)
@@ -102,8 +105,8 @@ def _update(
     """The rest of a phase: penalties, one backward, what regularizers do to gradients, one optimizer step, what they
     do after."""
     penalties = player.penalties(phase, index, numbers)
-    probe.penalised(penalties, player.parameters)
-    for penalty in penalties:
+    probe.summed(loss, penalties, player.parameters)
+    for penalty in penalties.values():
         loss = loss + penalty
     player.optimizer.zero_grad(set_to_none=True)
     with probe.backward():

@@ -62,15 +62,16 @@ class Player:
             x = regularizer.component.discriminator_inputs(x, regularizer.context)
         return x
 
-    def penalties(self, phase: Phase, index: int, numbers: Numbers) -> list[Tensor]:
-        """The penalties due in this network's `index`-th phase. Lazy ones are due every k-th, times k."""
-        due = []
+    def penalties(self, phase: Phase, index: int, numbers: Numbers) -> dict[str, Tensor]:
+        """The penalties due in this network's `index`-th phase, by their keys. Lazy ones are due every k-th, times
+        k."""
+        due = {}
         for regularizer in self._with(Penalty):
             every = regularizer.component.every
             if index % every == 0:
                 penalty = regularizer.component.penalty(phase, regularizer.context)
                 numbers.add(f"penalty/{self.role}/{regularizer.key}", penalty)
-                due.append(penalty * every if every > 1 else penalty)
+                due[regularizer.key] = penalty * every if every > 1 else penalty
         return due
 
     def lazy_due(self, index: int) -> bool:

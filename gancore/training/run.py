@@ -25,13 +25,16 @@ from gancore.contracts import (
     Stepped,
     TrainEnded,
     TrainStarted,
+    Vitals,
 )
 from gancore.errors import GancoreError, NonFiniteError, RunFolderError, UnhealthyError
 from gancore.health.doctor import Doctor, in_words
+from gancore.health.nonfinite import finding_of
 from gancore.health.probe import NOTHING, PhaseProbe, Probe
 from gancore.training.ema import Ema
 from gancore.training.numbers import Numbers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
+from gancore.training.recorder import Good, investigate, packed, remember
 from gancore.training.streams import GlobalStreams, derive
 
 
@@ -41,12 +44,14 @@ class Checkup:
 
     Attributes:
         every: steps between two probes.
+        recorder: whether to keep the last whole state, to find what went wrong after it.
         action: what to do about findings, see `gancore.experiment.Health`.
     """
 
     probe: Probe
     doctor: Doctor
     every: int
+    recorder: bool = True
     action: Literal["observe", "warn", "stop", "heal"] = "observe"
 
 
@@ -86,13 +91,20 @@ class Run:
     numbers: Numbers = field(factory=Numbers, init=False)
     _folder: Path | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
+    _good: Good | None = field(default=None, init=False)
+    _vitals: list[dict[str, Any]] = field(factory=list, init=False)  # of the last probes, for a capsule
     _switched_off: set[str] = field(factory=set, init=False)
     _whole: bool = field(default=True, init=False)
 
     # --------------------------------------------------------------------------------------------------- training
 
-    def advance(self, steps: int = 1) -> None:
-        """Take `steps` steps (fewer if `stop` is called). Nothing in here waits for the device."""
+    def advance(self, steps: int = 1, watch: Callable[[Role, int], PhaseProbe] | None = None) -> None:
+        """Take `steps` steps (fewer if `stop` is called). Nothing in here waits for the device.
+
+        Args:
+            watch: the taps of a network's phase, by its index; by default those of the probe, where it is due.
+        """
+        watch = watch or self._probe
         with self.globals(), self.game.precision.applied():
             for _ in range(steps):
                 self._whole = False
@@ -100,9 +112,9 @@ class Run:
                 measure = (self.step + 1) % self.log_every == 0
                 for i in range(self.n_critic):
                     index = self.step * self.n_critic + i
-                    probe = self._probe("discriminator", index)
+                    probe = watch("discriminator", index)
                     discriminator_phase(self.game, index, self.numbers, measure=measure, probe=probe)
-                probe = self._probe("generator", self.step)
+                probe = watch("generator", self.step)
                 generator_phase(self.game, self.step, self.numbers, measure=measure, probe=probe)
                 self.game.discriminator.schedule.step()
                 self.game.generator.schedule.step()
@@ -122,12 +134,18 @@ class Run:
         ending: Ending = "failed"
         try:
             self._tell(TrainStarted, lambda callback: callback.train_started(self))
+            self._remember()
             for finding in self.checkup.doctor.lint() if self.checkup and not self.step else ():
                 self.notice(in_words(finding))
             while self.step < self.steps and not self._stopping:
                 self.advance(self._next_stop() - self.step)
+                left = self._versions()
                 self._observe()
+                if self._good is not None and self._versions() != left:
+                    self._good.changed[self.step] = remember(self)
             ending = "interrupted" if self.step < self.steps else "finished"
+        except NonFiniteError as error:
+            raise self._traced(error) from error
         except KeyboardInterrupt:
             self._whole = False  # the user wants an end at once, not a checkpoint
             raise
@@ -167,6 +185,7 @@ class Run:
 
     def _examine(self, checkup: "Checkup") -> None:
         vitals = checkup.probe.fetch(self.step)
+        self._vitals = [*self._vitals[-2:], {"step": vitals.step, "numbers": dict(vitals.numbers)}]
         diagnosis = checkup.doctor.examine(vitals)
         self._tell(Probed, lambda callback: callback.probed(self, vitals, diagnosis.holding))
         for finding in diagnosis.new:
@@ -183,6 +202,7 @@ class Run:
         numbers: dict[str, float] = {}
         if self.step % self.log_every == 0 or self.step == self.steps:
             numbers |= self.look()
+            self._remember()
         for key, metric in self.metrics.items():
             if self.step % metric.every == 0:
                 numbers |= self._evaluate(key, metric)
@@ -191,6 +211,35 @@ class Run:
         self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
         if self.checkup and self.step % self.checkup.every == 0:
             self._examine(self.checkup)
+
+    def _remember(self) -> None:
+        """Keep the state that was just seen to be whole, so that what goes wrong after it can be repeated."""
+        if self.checkup and self.checkup.recorder:
+            self._good = Good(remember(self))
+
+    def _versions(self) -> list[int]:
+        """How often each weight was written to: tells, without waiting for the device, whether observers changed one."""
+        players = (self.game.generator, self.game.discriminator)
+        return [parameter._version for player in players for parameter in player.parameters]
+
+    def _traced(self, error: NonFiniteError) -> NonFiniteError:
+        """The same error, with the first thing that was not finite and a capsule to repeat it."""
+        if self.checkup is None or self._good is None or error.finding is not None:
+            return error
+        step, self._whole = self.step, False
+        capsule = investigate(self, self._good)
+        self._good, self.step, self._whole = None, step, False
+        if capsule.sighting is None:
+            return error
+        finding = finding_of(capsule.sighting, capsule.step, self.checkup.doctor.facts)
+        self._tell(Probed, lambda callback: callback.probed(self, Vitals(step, {}, {}), [finding]))
+        said = f"{error}. First, in step {capsule.step}: {capsule.sighting}. {finding.remedy}"
+        if self.make_folder is not None or self._folder is not None:
+            folder = self.folder / "capsules" / f"step-{capsule.step:08d}"
+            state = {**packed(capsule), "experiment": self.text, "vitals": self._vitals}
+            checkpoint.write(folder, capsule.step, state)
+            said += f" To see it again: gancore replay {folder}"
+        return NonFiniteError(said, finding)
 
     def look(self) -> dict[str, float]:
         """The means of the numbers since the last look. Waits for the device.

@@ -15,7 +15,7 @@ class CriticSteep:
 
     warn: float = option(1e3, "B above this is a warning.", gt(0))
     fatal: float = option(1e5, "B above this is fatal.", gt(0))
-    risen: float = option(100.0, "B above this many times its own median is a warning too.", gt(1))
+    risen: float = option(100.0, "B above 1 and above this many times its own median is a warning too.", gt(1))
     below: float = option(0.5, "With the wgan-gp penalty: a slope below this is a warning.", gt(0), lt(1))
     above: float = option(2.0, "With the wgan-gp penalty: a slope above this is a warning.", gt(1))
     unbounded: float = option(
@@ -34,7 +34,7 @@ class CriticSteep:
 
     def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
         b, median, slope = vitals.numbers.get("B"), history.median("B"), vitals.numbers.get("slope")
-        if b is not None and (b > self.warn or (median is not None and b > self.risen * median)):
+        if b is not None and (b > self.warn or (median is not None and b > max(self.risen * median, 1.0))):
             words, changes = self._bound(facts)
             fatal = b > self.fatal
             limit = f"{self.fatal if fatal else self.warn:g}" if b > self.warn else f"{self.risen:g} x its median"

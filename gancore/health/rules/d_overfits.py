@@ -1,6 +1,7 @@
 """D knows its reals by heart."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from gancore.components import component, ge, gt, lt, option
 from gancore.contracts import Facts, Finding, History, Vitals
@@ -16,6 +17,8 @@ class DOverfits:
         0.2, "AUC on training reals minus AUC on held-out reals above this is a warning.", gt(0), lt(1)
     )
     patience: int = option(3, "Probes in a row before it is said.", ge(1))
+
+    explains: ClassVar[tuple[str, ...]] = ("d-dominates", "mode-collapse")
 
     def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
         seen, held_out = vitals.numbers.get("auc/seen"), vitals.numbers.get("auc/held-out")

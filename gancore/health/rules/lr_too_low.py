@@ -22,6 +22,7 @@ class LrTooLow:
 
     explains: ClassVar[tuple[str, ...]] = (
         "g-dominates",
+        "penalty-imbalance",
         "critic-flat",
         "mode-collapse",
         "d-dominates",

@@ -1,0 +1,91 @@
+"""Findings in the order in which to mend them, and what they say about the run as a whole."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from attrs import frozen
+
+from gancore.contracts import Severity
+from gancore.health.record import Held, Record
+
+GRAVITY: dict[Severity, int] = {"fatal": 0, "warn": 1, "note": 2}
+State = Literal["healthy", "not judged", "over", "note", "warn", "fatal"]
+
+
+@frozen
+class Placed:
+    """A finding in the tree of causes.
+
+    Attributes:
+        depth: 0 for what stands on its own; what follows from it comes after it, one deeper.
+        same_as: an earlier finding whose remedy is the same change, as `code where`; empty if there is none.
+    """
+
+    held: Held
+    depth: int
+    same_as: str = ""
+
+
+@frozen
+class Verdict:
+    """What to think of a run.
+
+    Attributes:
+        state: the gravest severity that holds at the last probe; `over` if findings held before, but none does now;
+            `not judged` if every probe lies in the warm-up.
+        words: one sentence.
+    """
+
+    state: State
+    words: str
+
+
+def in_order(record: Record) -> list[Placed]:
+    """Fatal before warn before note; what follows from another finding comes after it."""
+    waiting = sorted(
+        record.findings, key=lambda held: (GRAVITY[held.finding.severity], not record.holds(held), held.first, held.key)
+    )
+    known = {held.key for held in waiting}
+    placed: list[Placed] = []
+
+    remedies: dict[str, str] = {}
+
+    def place(held: Held, depth: int) -> None:
+        waiting.remove(held)
+        changes = repr(held.finding.changes)  # values of somebody's file: not everything can be hashed
+        same_as = remedies.setdefault(changes, held.key) if held.finding.changes and not depth else held.key
+        placed.append(Placed(held, depth, "" if same_as == held.key else same_as))
+        for other in list(waiting):
+            if other.finding.because == held.key and other in waiting:
+                place(other, depth + 1)
+
+    while waiting:
+        roots = (held for held in waiting if held.finding.because not in known - {held.key})
+        place(next(roots, waiting[0]), 0)  # two that explain each other: the graver one
+    return placed
+
+
+def verdict(record: Record) -> Verdict:
+    """What to think of the run, in one sentence."""
+    holding = [placed.held for placed in in_order(record) if record.holds(placed.held)]
+    first, last = record.probes[0].step, record.last.step
+    when = f"{_count(record.probes, 'probe')}, " + (f"steps {first:,} to {last:,}" if first != last else f"step {last}")
+    if holding:
+        worst = holding[0].finding
+        where = f" in {worst.where}" if worst.where else ""
+        others = f"; {_count(holding[1:], 'other finding')} at the same time" if holding[1:] else ""
+        return Verdict(worst.severity, f"{worst.code}{where} holds at the last probe, step {last:,}{others}.")
+    if record.findings:
+        return Verdict("over", f"Nothing holds at the last probe, step {last:,}; {_some(record.findings)} did before.")
+    if last <= record.warm_up:
+        return Verdict("not judged", f"All probes ({when}) lie in the warm-up of {record.warm_up:,} steps.")
+    return Verdict("healthy", f"No finding ({when}).")
+
+
+def _some(findings: Sequence[Held]) -> str:
+    return ", ".join(dict.fromkeys(held.finding.code for held in findings))
+
+
+def _count(things: Iterable[object], name: str) -> str:
+    number = len(list(things))
+    return f"{number:,} {name}" + ("" if number == 1 else "s")

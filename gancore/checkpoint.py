@@ -124,14 +124,14 @@ def folders(run_folder: Path) -> list[Path]:
     return [found[step] for step in sorted(found)]
 
 
-def set_aside(folder: Path) -> Path:
+def set_aside(folder: Path, why: str = "damaged") -> Path:
     """Rename a damaged checkpoint, so that it no longer counts as a newer one: `prune` would keep it for a good one.
 
     Raises:
         RunFolderError: it cannot be renamed.
     """
     number = 1
-    while (aside := folder.with_name(f"damaged-{folder.name}-{number}")).exists():
+    while (aside := folder.with_name(f"{why}-{folder.name}-{number}")).exists():
         number += 1
     try:
         return folder.rename(aside)

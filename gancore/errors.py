@@ -78,12 +78,12 @@ class NonFiniteError(RunFailed):
     """A loss, gradient or weight became NaN or infinite. It is reported, never masked.
 
     Attributes:
-        finding: what was not finite first, as a `gancore.contracts.Finding`, where that is known.
+        findings: what was not finite first, as a `gancore.contracts.Finding`, where that is known.
     """
 
-    def __init__(self, message: str, finding: Any = None) -> None:
+    def __init__(self, message: str, findings: Sequence[Any] = ()) -> None:
         super().__init__(message)
-        self.finding = finding
+        self.findings = tuple(findings)
 
 
 class UnhealthyError(RunFailed):

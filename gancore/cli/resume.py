@@ -63,4 +63,4 @@ def resume(run: Path, overrides: tuple[str, ...]) -> int:
         click.echo(f"note: {note}", err=True)
     if overrides:  # the next resume goes on with them
         record(experiment, run)
-    return train_to_end(assembled)
+    return train_to_end(experiment, assembled)

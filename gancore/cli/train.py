@@ -38,4 +38,4 @@ def train(file: Path, overrides: tuple[str, ...], out: Path | None) -> int:
     from gancore.registry import Registry
 
     experiment = read(file, Registry.discover(), overrides)
-    return train_to_end(assemble(experiment, make_folder=partial(make_folder, experiment, out)))
+    return train_to_end(experiment, assemble(experiment, make_folder=partial(make_folder, experiment, out)))

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gancore.errors import RunFailed, UserError
+from gancore.errors import NonFiniteError, RunFailed, UnhealthyError, UserError
 
 if TYPE_CHECKING:
+    from gancore.experiment import Experiment
     from gancore.training.run import Run
 
 INTERRUPTED = 130
 
 
-def train_to_end(run: "Run") -> int:
-    """Train, and return the exit code. The first SIGINT or SIGTERM ends cleanly, the second at once."""
+def train_to_end(experiment: "Experiment", run: "Run") -> int:
+    """Train, and return the exit code. The first SIGINT or SIGTERM ends cleanly, the second at once.
+
+    Where `[health] action = "heal"`, a fatal finding leads to another run in the same folder, with a remedy.
+    """
+    from gancore.assemble.heal import heal
 
     def stop(number: int, _: FrameType | None) -> None:
         run.stop()
@@ -34,7 +39,16 @@ def train_to_end(run: "Run") -> int:
     folder = run.folder  # made now: one that is in the way is refused before anything is trained
     before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
-        ending = run.train()
+        while True:
+            try:
+                ending = run.train()
+                break
+            except (UnhealthyError, NonFiniteError) as error:
+                healed = heal(experiment, folder, error.findings) if experiment.health.action == "heal" else None
+                if healed is None:
+                    raise
+                experiment, run, words = healed
+                click.echo(words, err=True)
     except UserError as error:  # of the data or the disk, but the run was under way
         raise RunFailed(str(error)) from error
     finally:

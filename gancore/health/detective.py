@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from attrs import frozen
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from gancore.contracts import Role
 from gancore.health.probe import PhaseProbe
@@ -89,6 +90,9 @@ class Detective(PhaseProbe):
         for name, parameter in self._networks[self._role].named_parameters():
             if parameter.grad is not None:
                 self._look(parameter.grad, "gradient", f"gradient of {self._role} {name}")
+        present = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        # Finite numbers whose squares overflow: the log's norm is infinite before any of them is.
+        self._look(get_total_norm(present), "gradient", f"norm of the {self._role}'s gradient")
 
     def before_update(self, parameters: Sequence[Tensor]) -> None:
         for name, parameter in self._networks[self._role].named_parameters():

@@ -32,6 +32,7 @@ class Doctor:
 
     def __init__(self, rules: Mapping[str, Any], facts: Facts, warm_up: int) -> None:
         self.rules, self.facts, self.warm_up = dict(rules), facts, warm_up
+        self._judges = [rule for rule in rules.values() if isinstance(rule, Judges)]
         self._history = History()
         self._streaks: dict[str, int] = {}
         self._known: dict[str, str] = {}
@@ -47,8 +48,8 @@ class Doctor:
         warming_up = vitals.step <= self.warm_up
         streaks: dict[str, int] = {}
         holding, new = [], []
-        for rule in self.rules.values():
-            if not isinstance(rule, Judges) or (warming_up and not getattr(rule, "early", False)):
+        for rule in self._judges:
+            if warming_up and not getattr(rule, "early", False):
                 continue
             for finding in rule.judge(smoothed, self._history, self.facts):
                 if warming_up and finding.severity != "fatal":
@@ -68,8 +69,7 @@ class Doctor:
         self._roots = {code: root or self._roots.get(code, "") for code, root in roots.items()}
         roots = self._roots
         for finding in new:
-            rule = self.rules[finding.code]
-            if getattr(rule, "lasting", False) and finding.severity != "note":
+            if getattr(self.rules.get(finding.code), "lasting", False) and finding.severity != "note":
                 self._lasting[finding.code] = f"{finding.code} {finding.where}"
         return Diagnosis(
             *(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 EXCLUDED = (nn.Embedding, nn.EmbeddingBag)
@@ -23,8 +24,9 @@ class Layers:
     def __init__(self, network: nn.Module, listening: Callable[[], bool]) -> None:
         self._layers = weight_layers(network)
         self._listening = listening
-        self._squares: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._norms: dict[str, Tensor] = {}
+        self._sizes: dict[str, int] = {}
+        self._scales: dict[str, float] = {}
         self._moved: dict[str, Tensor] = {}
         self._inputs: dict[str, list[Tensor]] = {}
         self._met: list[str] = []
@@ -32,14 +34,21 @@ class Layers:
     @property
     def names(self) -> list[str]:
         """Those that a signal has reached, in the order of the forward pass."""
-        return [name for name in self._met if name in self._squares]
+        return [name for name in self._met if name in self._norms]
 
     def rms(self, name: str) -> Tensor:
         """Root mean square over batch and units, of the gradient times N: a mean loss divides by N."""
-        return (self._squares[name] / self._counts[name]).sqrt()
+        return self._norms[name] * self.scale(name)
 
-    def alive(self, name: str) -> Tensor:
-        """For every channel, whether its signal was not exactly zero for some sample and place."""
+    def norm(self, name: str) -> Tensor:
+        return self._norms[name]
+
+    def scale(self, name: str) -> float:
+        """What makes an rms of a norm."""
+        return self._scales[name]
+
+    def moved(self, name: str) -> Tensor:
+        """For every channel, the largest signal of any sample and place."""
         return self._moved[name]
 
     def features(self) -> tuple[Tensor, Tensor] | None:
@@ -72,14 +81,16 @@ class Layers:
     def _heard(self, name: str, gradient: Tensor) -> None:
         if not self._listening():
             return
-        g = gradient.detach().float()
-        moved = (g != 0).transpose(0, 1).flatten(1).any(1) if g.dim() > 1 else (g != 0).any()[None]
-        squares = (g * len(g)).square().sum()
-        if name in self._squares:
-            squares = squares + self._squares[name]
-            moved = moved | self._moved[name]
-        self._squares[name], self._moved[name] = squares, moved
-        self._counts[name] = self._counts.get(name, 0) + g.numel()
+        g = gradient.detach()
+        norm = torch.linalg.vector_norm(g, dtype=torch.float64)  # squares of 1e-20 are no zeros
+        moved = g.abs().amax([d for d in range(g.dim()) if d != 1]) if g.dim() > 1 else g.abs().amax()
+        size = g.numel()
+        if name in self._norms:  # of another call in the same phase: reals, then fakes
+            norm = torch.hypot(norm, self._norms[name])
+            moved = torch.maximum(moved, self._moved[name])
+            size += self._sizes[name]
+        self._norms[name], self._moved[name], self._sizes[name] = norm, moved, size
+        self._scales[name] = len(g) / size**0.5
 
 
 def weight_layers(network: nn.Module) -> dict[str, nn.Module]:

@@ -9,7 +9,7 @@ Only two things need a backward of their own, on probed steps and through D alon
 the loss wants a D of bounded slope.
 """
 
-from collections import deque
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -22,6 +22,11 @@ from gancore.contracts import Role, Vitals
 from gancore.health.layers import Layers
 
 WINDOW = 5  # probes in which a unit must not have moved at all to be called dead
+RARE = (
+    "slope", "penalty/discriminator", "penalty/generator", "auc/seen", "auc/held-out",
+    "diversity", "duplicates", "diversity/features", "update/discriminator", "update/generator",
+)  # fmt: skip
+RARELY = 10  # steps between two measurements, at least, of what costs more than a look: RARE
 PAIRS = 64  # samples between which distances are measured
 TINY = 1e-30  # keeps quotients of float32 finite
 
@@ -44,54 +49,60 @@ class Probe:
     ) -> None:
         self._mixes_samples, self._lipschitz, self._held_out = mixes_samples, lipschitz, held_out
         self._numbers: dict[str, Tensor] = {}
-        self._signals: dict[Role, dict[str, Tensor]] = {}
-        self._alive: dict[Role, dict[str, deque[Tensor]]] = {"discriminator": {}, "generator": {}}
+        self._kept: dict[str, float] = {}  # of what is not measured in every probe
+        self._layers: dict[Role, Layers] = {}
+        self._idle: dict[Role, Tensor] = {}  # by channel: probes in a row without any signal
 
-    def phase(self, role: Role, *, whole: bool, weigh: bool) -> "PhaseProbe":
-        """The taps of one phase: `whole` measures all of it, `weigh` its penalties against its loss."""
-        return PhaseProbe(self, role, whole, weigh) if whole or weigh else NOTHING
+    def phase(self, role: Role, *, whole: bool, weigh: bool = False, rare: bool = True) -> "PhaseProbe":
+        """The taps of one phase: `whole` measures all of it, `weigh` its penalties against its loss, `rare` also what
+        costs more than a look."""
+        return PhaseProbe(self, role, whole, weigh, rare) if whole or weigh else NOTHING
 
     def fetch(self, step: int) -> Vitals:
         """What was collected since the last fetch. Waits for the device."""
-        names = list(self._numbers)
-        layers: dict[Role, dict[str, dict[str, float]]] = {}
-        flat = [self._numbers[name] for name in names]
-        for role, signals in self._signals.items():
-            for name, signal in signals.items():
-                seen = self._alive[role][name]
-                alive = torch.stack(list(seen)).any(0) if len(seen) == WINDOW else torch.ones(1, device=signal.device)
-                flat += [signal, 1 - alive.float().mean()]
-        values = iter(torch.stack([value.detach().float() for value in flat]).tolist() if flat else [])
-        numbers = {name: next(values) for name in names}
-        for role, signals in self._signals.items():
-            layers[role] = {name: {"gradient": next(values), "dead": next(values)} for name in signals}
-        self._numbers, self._signals = {}, {}
-        return Vitals(step, numbers, layers)
+        flat = list(self._numbers.values())
+        for role, layers in self._layers.items():
+            flat += [layers.norm(name) for name in layers.names]
+            flat += self._dead(role, layers)
+        # Numbers from a checkpoint are still where it was read; the last one was measured here.
+        values = iter(torch.stack([value.to(flat[-1].device).double() for value in flat]).tolist() if flat else [])
+        numbers = {name: next(values) for name in self._numbers}
+        self._kept |= {name: value for name, value in numbers.items() if name in RARE}
+        found: dict[Role, dict[str, dict[str, float]]] = {}
+        for role, layers in self._layers.items():
+            signals = [next(values) * layers.scale(name) for name in layers.names]
+            found[role] = {
+                name: {"gradient": signal, "dead": next(values)}
+                for name, signal in zip(layers.names, signals, strict=True)
+            }
+        self._numbers, self._layers = {}, {}
+        return Vitals(step, {**self._kept, **numbers}, found)
+
+    def _dead(self, role: Role, layers: Layers) -> list[Tensor]:
+        """For every layer, the share of channels without any signal in the last WINDOW probes."""
+        counts = [layers.moved(name).reshape(-1) for name in layers.names]
+        if not counts:
+            return []
+        moved = torch.cat(counts) > 0
+        idle = self._idle.get(role)
+        if idle is None or idle.shape != moved.shape:
+            idle = torch.zeros_like(moved, dtype=torch.int32)
+        idle = torch.where(moved, 0, idle.to(moved.device) + 1)
+        self._idle[role] = idle
+        return [part.mean() for part in torch.split((idle >= WINDOW).float(), [len(count) for count in counts])]
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            role: {name: torch.stack(list(masks)) for name, masks in layers.items() if masks}
-            for role, layers in self._alive.items()
-        }
+        return {"idle": dict(self._idle), "kept": self._kept, "measured": dict(self._numbers)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        device = None if self._held_out is None else self._held_out[0].device
-        for role in self._alive:
-            self._alive[role] = {
-                name: deque((mask.to(device) if device else mask for mask in masks), maxlen=WINDOW)
-                for name, masks in state[role].items()
-            }
+        self._idle, self._kept = dict(state["idle"]), dict(state["kept"])
+        self._numbers = dict(state["measured"])
 
     def add(self, name: str, value: Tensor) -> None:
         self._numbers[name] = value.detach()
 
     def add_layers(self, role: Role, layers: Layers) -> None:
-        self._signals[role] = {name: layers.rms(name) for name in layers.names}
-        for name in layers.names:
-            seen = self._alive[role].setdefault(name, deque(maxlen=WINDOW))
-            if seen and seen[-1].device != layers.alive(name).device:
-                seen.clear()  # from a checkpoint of another device
-            seen.append(layers.alive(name))
+        self._layers[role] = layers
 
     # ------------------------------------------------------------------------------- what needs D once more
 
@@ -102,6 +113,16 @@ class Probe:
         (gradient,) = torch.autograd.grad(score.sum(), x, retain_graph=True)
         slopes: Tensor = torch.linalg.vector_norm(gradient.detach().flatten(1), dim=1)
         return slopes
+
+    @torch.no_grad()
+    def compare(self, real: Tensor, fake: Tensor, features: "tuple[Tensor, Tensor] | None") -> None:
+        """How far fakes are from each other, against how far reals are; also in the input of D's last layer."""
+        of_real, of_fake = distances(real), distances(fake)
+        self.add("diversity", of_fake.mean() / (of_real.mean() + TINY))
+        self.add("duplicates", duplicates(of_real, of_fake))
+        if features is not None:
+            of_real, of_fake = (distances(x) for x in features)
+            self.add("diversity/features", of_fake.mean() / (of_real.mean() + TINY))
 
     def look_at(self, D: nn.Module, real: Tensor, fake: Tensor, y: Tensor | None) -> None:
         """Slopes between reals and fakes, and reals that D never saw; in eval mode, which changes no statistics."""
@@ -124,8 +145,8 @@ class Probe:
 class PhaseProbe:
     """The taps of one phase, in the order in which the phase meets them."""
 
-    def __init__(self, probe: Probe | None, role: Role, whole: bool, weigh: bool) -> None:
-        self._probe, self._role = (probe if whole else None), role
+    def __init__(self, probe: Probe | None, role: Role, whole: bool, weigh: bool, rare: bool = False) -> None:
+        self._probe, self._role, self._rare = (probe if whole else None), role, rare
         self._scales = probe if weigh else None
         self._of_penalty: list[Tensor | None] | None = None
         self._layers: Layers | None = None
@@ -169,15 +190,12 @@ class PhaseProbe:
         if self._probe is None:
             return
         with torch.no_grad():
-            self._probe.add("auc", auc(real_score.detach(), fake_score.detach()))
-            self._probe.add("gap", real_score.detach().mean() - fake_score.detach().mean())
-            between_fakes, between_reals = distances(fake), distances(real)
-            self._probe.add("diversity", between_fakes.mean() / (between_reals.mean() + TINY))
-            self._probe.add("duplicates", duplicates(fake, real))
-            if self._layers is not None and (features := self._layers.features()) is not None:
-                of_real, of_fake = features
-                self._probe.add("diversity/features", distances(of_fake).mean() / (distances(of_real).mean() + TINY))
-        self._probe.look_at(D, real.detach(), fake.detach(), y)
+            real_score, fake_score = real_score.detach(), fake_score.detach()
+            self._probe.add("auc", auc(real_score, fake_score))
+            self._probe.add("gap", real_score.mean() - fake_score.mean())
+        if self._rare:
+            self._probe.compare(real, fake, self._layers.features() if self._layers else None)
+            self._probe.look_at(D, real.detach(), fake.detach(), y)
 
     def backward(self) -> Any:
         """Around the phase's own backward: gradients that penalties take for themselves are none of ours."""
@@ -209,8 +227,8 @@ class PhaseProbe:
         self._probe.add(f"gradient/{self._role}", norm)
         self._attribute(norm)
         if names := self._layers.names:
-            first, last = self._layers.rms(names[0]), self._layers.rms(names[-1])
-            self._probe.add(f"rho/{self._role}", first / (last + TINY))
+            ends = self._layers.rms(names[0]), self._layers.rms(names[-1])
+            self._probe.add(f"rho/{self._role}", ends[0] / (ends[1] + TINY))
         self._probe.add_layers(self._role, self._layers)
 
     def _weigh(self, probe: Probe, of_penalty: "list[Tensor | None]", parameters: Sequence[Tensor]) -> None:
@@ -245,7 +263,7 @@ class PhaseProbe:
         self._probe.add("C", norm / (A * B + TINY))
 
     def before_update(self, parameters: Sequence[Tensor]) -> None:
-        if self._probe is not None and self._layers is not None:
+        if self._probe is not None and self._layers is not None and self._rare:
             self._before = [p.detach().clone() for p in parameters if p.dim() > 1]
 
     def after_update(self, parameters: Sequence[Tensor]) -> None:
@@ -253,10 +271,9 @@ class PhaseProbe:
         if self._probe is None or not self._before:
             return
         now = [p.detach() for p in parameters if p.dim() > 1]
+        steps = torch._foreach_sub(now, self._before)
         ratios = [
-            (new - old).std() / (old.std() + TINY)
-            for new, old in zip(now, self._before, strict=True)
-            if old.numel() > 1
+            step.std() / (old.std() + TINY) for step, old in zip(steps, self._before, strict=True) if old.numel() > 1
         ]
         if ratios:
             self._probe.add(f"update/{self._role}", torch.stack(ratios).median())
@@ -284,19 +301,20 @@ def auc(real: Tensor, fake: Tensor) -> Tensor:
 
 def distances(x: Tensor) -> Tensor:
     """Euclidean distances between all pairs of (at most PAIRS) samples, as a vector."""
-    return torch.pdist(x.detach()[:PAIRS].flatten(1).float())
+    return torch.pdist(x[:PAIRS].detach().flatten(1).float())
 
 
-def duplicates(fake: Tensor, real: Tensor) -> Tensor:
+def duplicates(of_real: Tensor, of_fake: Tensor) -> Tensor:
     """The share of fakes that have another one within a tenth of the mean distance from a real to its nearest."""
-    limit = 0.1 * _nearest(real).mean()
-    return (_nearest(fake) < limit).float().mean()
+    return (_nearest(of_fake) < 0.1 * _nearest(of_real).mean()).float().mean()
 
 
-def _nearest(x: Tensor) -> Tensor:
-    x = x.detach()[:PAIRS].flatten(1).float()
-    gaps = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
-    return gaps.fill_diagonal_(torch.inf).amin(1)
+def _nearest(gaps: Tensor) -> Tensor:
+    """Of distances between all pairs, for every sample the smallest."""
+    n = (1 + math.isqrt(1 + 8 * len(gaps))) // 2
+    above = gaps.new_full((n, n), torch.inf)
+    above[*torch.triu_indices(n, n, 1, device=gaps.device)] = gaps
+    return torch.minimum(above.amin(0), above.amin(1))
 
 
 def _slope_between(D: nn.Module, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:

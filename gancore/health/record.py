@@ -195,6 +195,8 @@ def _held(entry: Mapping[str, Any]) -> Held:
         step=_step(entry["last_step"]),
         because=_word(entry.get("because", "")),
     )
+    if finding.because == f"{finding.code} {finding.where}":
+        raise ValueError("its own cause")
     return Held(finding, _step(entry["first_step"]), finding.step)
 
 

@@ -46,6 +46,12 @@ def learning_rate(facts: Facts, role: Role, factor: float) -> tuple[str, tuple[C
     return f"Set the {role}'s learning rate to {value:g}", (Change(("optimizer", role, "lr"), value),)
 
 
+def rate_of_generator_where_d_is_much_faster(facts: Facts) -> float | None:
+    """G's learning rate, if D's is more than four times as high; else None."""
+    rates = [facts.tables.get("optimizer", {}).get(role, {}).get("lr", 0.0) for role in ("generator", "discriminator")]
+    return rates[0] if rates[0] and rates[1] > 4 * rates[0] else None
+
+
 def model_option(facts: Facts, role: Role, key: str, value: Any) -> Change | None:
     """An option of the model that makes a network; None where it has no such option, or has that value."""
     table = facts.tables.get(role, {})

@@ -9,7 +9,7 @@ from gancore.contracts import Severity
 from gancore.health.record import Held, Record
 
 GRAVITY: dict[Severity, int] = {"fatal": 0, "warn": 1, "note": 2}
-State = Literal["healthy", "not judged", "over", "note", "warn", "fatal"]
+State = Literal["healthy", "not judged", "recovered", "note", "warn", "fatal"]
 
 
 @frozen
@@ -31,8 +31,8 @@ class Verdict:
     """What to think of a run.
 
     Attributes:
-        state: the gravest severity that holds at the last probe; `over` if findings held before, but none does now;
-            `not judged` if every probe lies in the warm-up.
+        state: the gravest severity that holds at the last probe; `recovered` if findings held before, but none does
+            now; `not judged` if every probe lies in the warm-up.
         words: one sentence.
     """
 
@@ -41,13 +41,21 @@ class Verdict:
 
 
 def in_order(record: Record) -> list[Placed]:
-    """Fatal before warn before note; what follows from another finding comes after it."""
-    waiting = sorted(
-        record.findings, key=lambda held: (GRAVITY[held.finding.severity], not record.holds(held), held.first, held.key)
-    )
-    known = {held.key for held in waiting}
-    placed: list[Placed] = []
+    """Fatal before warn before note; what follows from another finding comes after it, and lends it its gravity."""
+    following: dict[str, list[Held]] = {}
+    for held in record.findings:
+        following.setdefault(held.finding.because, []).append(held)
 
+    def weight(held: Held, above: frozenset[str] = frozenset()) -> tuple[int, bool, int, str]:
+        own = (GRAVITY[held.finding.severity], not record.holds(held), held.first, held.key)
+        above |= {held.key}
+        others = [weight(other, above)[:2] for other in following.get(held.key, ()) if other.key not in above]
+        return (*min([own[:2], *others]), *own[2:])
+
+    weights = {held.key: weight(held) for held in record.findings}
+    waiting = sorted({held.key: held for held in record.findings}.values(), key=lambda held: weights[held.key])
+    known = weights.keys()
+    placed: list[Placed] = []
     remedies: dict[str, str] = {}
 
     def place(held: Held, depth: int) -> None:
@@ -60,7 +68,7 @@ def in_order(record: Record) -> list[Placed]:
                 place(other, depth + 1)
 
     while waiting:
-        roots = (held for held in waiting if held.finding.because not in known - {held.key})
+        roots = (held for held in waiting if held.finding.because not in known)
         place(next(roots, waiting[0]), 0)  # two that explain each other: the graver one
     return placed
 
@@ -69,23 +77,31 @@ def verdict(record: Record) -> Verdict:
     """What to think of the run, in one sentence."""
     holding = [placed.held for placed in in_order(record) if record.holds(placed.held)]
     first, last = record.probes[0].step, record.last.step
-    when = f"{_count(record.probes, 'probe')}, " + (f"steps {first:,} to {last:,}" if first != last else f"step {last}")
+    when = f"{count(record.probes, 'probe')}, " + (f"steps {first:,} to {last:,}" if first != last else f"step {last}")
     if holding:
-        worst = holding[0].finding
+        worst = min(holding, key=lambda held: GRAVITY[held.finding.severity]).finding  # the first of the gravest
         where = f" in {worst.where}" if worst.where else ""
-        others = f"; {_count(holding[1:], 'other finding')} at the same time" if holding[1:] else ""
-        return Verdict(worst.severity, f"{worst.code}{where} holds at the last probe, step {last:,}{others}.")
+        root = f", from {worst.because}" if worst.because else ""
+        others = f"; {count(holding[1:], 'other finding')} at the same time" if holding[1:] else ""
+        return Verdict(worst.severity, f"{worst.code}{where} holds at the last probe, step {last:,}{root}{others}.")
     if record.findings:
-        return Verdict("over", f"Nothing holds at the last probe, step {last:,}; {_some(record.findings)} did before.")
+        return Verdict("recovered", f"Nothing holds at the last probe, step {last:,}; {_some(record.findings)} before.")
     if last <= record.warm_up:
         return Verdict("not judged", f"All probes ({when}) lie in the warm-up of {record.warm_up:,} steps.")
     return Verdict("healthy", f"No finding ({when}).")
+
+
+def duration(record: Record, held: Held) -> str:
+    """When a finding held."""
+    if record.holds(held):
+        return f"since step {held.first:,}" if held.first != held.last else f"at step {held.last:,}"
+    return f"steps {held.first:,} to {held.last:,}" if held.first != held.last else f"at step {held.last:,} only"
 
 
 def _some(findings: Sequence[Held]) -> str:
     return ", ".join(dict.fromkeys(held.finding.code for held in findings))
 
 
-def _count(things: Iterable[object], name: str) -> str:
+def count(things: Iterable[object], name: str) -> str:
     number = len(list(things))
     return f"{number:,} {name}" + ("" if number == 1 else "s")

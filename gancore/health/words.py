@@ -15,8 +15,8 @@ _MEANING: Mapping[str, Callable[[float], str]] = {
     "C": lambda v: f"what G's layers make of D's signal: times {number(v)} by the time it is in the weights",
     "rho/generator": lambda v: f"G's first layer hears {_share(v)} of what its last one hears",
     "rho/discriminator": lambda v: f"D's first layer hears {_share(v)} of what its last one hears",
-    "update/generator": lambda v: f"a step changes G's weights by {_share(v)} of their spread; 0.1 % is usual",
-    "update/discriminator": lambda v: f"a step changes D's weights by {_share(v)} of their spread; 0.1 % is usual",
+    "update/generator": lambda v: f"a step changes G's weights by {number(v)} of their norm; 1e-3 is usual",
+    "update/discriminator": lambda v: f"a step changes D's weights by {number(v)} of their norm; 1e-3 is usual",
     "auc": lambda v: f"D scores the real above the fake in {_share(v)} of all pairs; 50 % is guessing",
     "diversity": lambda v: f"fakes are {_share(v)} as far from each other as reals are",
 }
@@ -42,7 +42,5 @@ def number(value: float) -> str:
 
 
 def _share(value: float) -> str:
-    if value == 0:
-        return "nothing"
-    percent = 100 * value
-    return f"{percent:.3g} %" if 0.01 <= abs(percent) < 1e5 else f"{percent:.0e} %"
+    """Per cent, as far as that is readable."""
+    return "nothing" if value == 0 else f"{100 * value:.3g} %" if 1e-4 <= abs(value) < 100 else number(value)

@@ -119,6 +119,25 @@ class Player:
                 warnings.simplefilter("ignore", UserWarning)  # "step() of the optimizer comes first": it did, before
                 self.schedule.step()
 
+    def adopt(self, state: dict[str, Any]) -> None:
+        """Take over weights, moments and progress from a run with other options; the options stay this run's own."""
+        self.network.load_state_dict(state["network"])
+        own = [{key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups]
+        if len(own) == len(state["optimizer"]["param_groups"]) and self._same_optimizer(state["optimizer"]):
+            self.optimizer.load_state_dict(state["optimizer"])
+            for group, options in zip(self.optimizer.param_groups, own, strict=True):
+                group.update(options)
+        steps = state["schedule"]["last_epoch"]
+        self.schedule.last_epoch = steps - 1
+        if steps > 0:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                self.schedule.step()
+
+    def _same_optimizer(self, state: dict[str, Any]) -> bool:
+        """Whether the state is of an optimizer with the same kind of options."""
+        return set(self.optimizer.param_groups[0]) == set(state["param_groups"][0])
+
     def _with(self, moment: type) -> tuple[Regularizer, ...]:
         found = self._moments.get(moment)
         if found is None:  # asking a Protocol is slow; once is enough

@@ -30,7 +30,7 @@ from gancore.contracts import (
 from gancore.errors import GancoreError, NonFiniteError, RunFolderError, UnhealthyError
 from gancore.health.doctor import Doctor, in_words
 from gancore.health.nonfinite import finding_of
-from gancore.health.probe import NOTHING, PhaseProbe, Probe
+from gancore.health.probe import NOTHING, RARELY, PhaseProbe, Probe
 from gancore.training.ema import Ema
 from gancore.training.numbers import Numbers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
@@ -178,10 +178,12 @@ class Run:
         each = self.n_critic if role == "discriminator" else 1
         step = index // each
         rhythm = (self.game.discriminator if role == "discriminator" else self.game.generator).slowest_penalty
-        begin = step // self.checkup.every * self.checkup.every * each
+        rarely = self.checkup.every * math.ceil(RARELY / self.checkup.every)
+        begin = step // rarely * rarely * each
         weigh = rhythm > 0 and index % rhythm == 0 and index - rhythm < begin
         whole = (step + 1) % self.checkup.every == 0 and index % each == each - 1
-        return self.checkup.probe.phase(role, whole=whole, weigh=weigh)
+        rare = (step + 1) % rarely == 0
+        return self.checkup.probe.phase(role, whole=whole, weigh=weigh, rare=rare)
 
     def _examine(self, checkup: "Checkup") -> None:
         vitals = checkup.probe.fetch(self.step)
@@ -208,9 +210,9 @@ class Run:
                 numbers |= self._evaluate(key, metric)
         if numbers:
             self._tell(Logged, lambda callback: callback.logged(self, numbers))
-        self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
         if self.checkup and self.step % self.checkup.every == 0:
-            self._examine(self.checkup)
+            self._examine(self.checkup)  # before the next line: what it found belongs into a checkpoint
+        self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
 
     def _remember(self) -> None:
         """Keep the state that was just seen to be whole, so that what goes wrong after it can be repeated."""
@@ -218,13 +220,13 @@ class Run:
             self._good = Good(remember(self))
 
     def _versions(self) -> list[int]:
-        """How often each weight was written to: tells, without waiting for the device, whether observers changed one."""
+        """How often each weight was written to: tells without waiting for the device whether observers changed one."""
         players = (self.game.generator, self.game.discriminator)
         return [parameter._version for player in players for parameter in player.parameters]
 
     def _traced(self, error: NonFiniteError) -> NonFiniteError:
         """The same error, with the first thing that was not finite and a capsule to repeat it."""
-        if self.checkup is None or self._good is None or error.finding is not None:
+        if self.checkup is None or self._good is None or error.findings:
             return error
         step, self._whole = self.step, False
         capsule = investigate(self, self._good)
@@ -239,7 +241,7 @@ class Run:
             state = {**packed(capsule), "experiment": self.text, "vitals": self._vitals}
             checkpoint.write(folder, capsule.step, state)
             said += f" To see it again: gancore replay {folder}"
-        return NonFiniteError(said, finding)
+        return NonFiniteError(said, [finding])
 
     def look(self) -> dict[str, float]:
         """The means of the numbers since the last look. Waits for the device.
@@ -361,6 +363,23 @@ class Run:
             return [
                 note for name, rng in self._streams().items() if (note := self._restore(name, rng, state["streams"]))
             ]
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise RunFolderError(f"the state does not fit this experiment: {type(error).__name__}: {error}") from error
+
+    def adopt(self, state: dict[str, Any]) -> None:
+        """Go on from the state of a run with other options: weights, optimizers' moments, data order and step are taken
+        over, random streams and the states of components are this run's own.
+
+        Raises:
+            RunFolderError: the networks are others.
+        """
+        try:
+            self.ema.network.load_state_dict(state["ema"])
+            for player in (self.game.generator, self.game.discriminator):
+                player.adopt(state[player.role])
+            self.game.feed.load_state_dict(state["feed"])
+            self.step = state["step"]
+            self.clock.fill_(self.step)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise RunFolderError(f"the state does not fit this experiment: {type(error).__name__}: {error}") from error
 

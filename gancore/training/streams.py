@@ -47,11 +47,11 @@ class GlobalStreams:
                 self._state = _get(self._device)
 
     def state_dict(self) -> dict[str, Any]:
-        return self._state
+        return _packed(self._state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore. A state from another kind of device has no part for this one, which then goes on as it is."""
-        self._state = {**self._state, **state}
+        self._state = {**self._state, **_unpacked(state)}
 
 
 @contextmanager
@@ -64,15 +64,10 @@ def _kept(device: torch.device) -> Iterator[None]:
 
 
 def _get(device: torch.device) -> dict[str, Any]:
-    version, words, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    state: dict[str, Any] = {
-        "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
-        "numpy": {
-            "kind": kind,
-            "keys": torch.from_numpy(np.asarray(keys, dtype=np.int64)),
-            "rest": [int(position), int(has_gauss), float(cached)],
-        },
+    """As the libraries give it: entering and leaving a run is to cost nothing worth mentioning."""
+    state = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(legacy=True),
         "torch": torch.get_rng_state(),
     }
     if device.type == "cuda":
@@ -81,9 +76,32 @@ def _get(device: torch.device) -> dict[str, Any]:
 
 
 def _set(state: dict[str, Any], device: torch.device) -> None:
-    python, numpy = state["python"], state["numpy"]
-    random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
-    np.random.set_state((numpy["kind"], numpy["keys"].numpy().astype(np.uint32), *numpy["rest"]))
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def _packed(state: dict[str, Any]) -> dict[str, Any]:
+    """In tensors and plain values, as a checkpoint takes it."""
+    version, words, gauss = state["python"]
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    return {
+        **state,
+        "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
+        "numpy": {
+            "kind": kind,
+            "keys": torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+            "rest": [int(position), int(has_gauss), float(cached)],
+        },
+    }
+
+
+def _unpacked(state: dict[str, Any]) -> dict[str, Any]:
+    python, numpy = state["python"], state["numpy"]
+    return {
+        **state,
+        "python": (python["version"], tuple(python["words"].tolist()), python["gauss"]),
+        "numpy": (numpy["kind"], numpy["keys"].numpy().astype(np.uint32), *numpy["rest"]),
+    }

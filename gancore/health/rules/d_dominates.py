@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from gancore.components import component, ge, gt, le, lt, option
 from gancore.contracts import Change, Facts, Finding, History, Vitals
-from gancore.health.remedies import add, learning_rate, regularizers
+from gancore.health.remedies import add, learning_rate, rate_of_generator_where_d_is_much_faster, regularizers
 
 
 @component
@@ -40,12 +40,8 @@ class DDominates:
         )
 
     def _remedy(self, facts: Facts) -> tuple[str, tuple[Change, ...]]:
-        rates = {
-            role: facts.tables.get("optimizer", {}).get(role, {}).get("lr", 0)
-            for role in ("generator", "discriminator")
-        }
-        if rates["generator"] and rates["discriminator"] > 4 * rates["generator"]:
-            return learning_rate(facts, "discriminator", rates["generator"] / rates["discriminator"])
+        if rate := rate_of_generator_where_d_is_much_faster(facts):
+            return f"Let D learn at G's rate, {rate:g}", (Change(("optimizer", "discriminator", "lr"), rate),)
         if not {"r1", "wgan-gp", "dragan"} & set(regularizers(facts)):
             return "Penalise D's slope with r1", add("r1", gamma=1.0)
         return learning_rate(facts, "discriminator", 0.5)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from gancore.components import component, ge, gt, lt, option
 from gancore.contracts import Change, Facts, Finding, History, Vitals
-from gancore.health.remedies import add, learning_rate, regularizers
+from gancore.health.remedies import add, learning_rate, rate_of_generator_where_d_is_much_faster, regularizers
 
 
 @component
@@ -47,7 +47,13 @@ class LossSaturated:
 
     def _remedy(self, facts: Facts) -> tuple[str, tuple[Change, ...]]:
         if facts.tables.get("loss", {}).get("name") == "minimax":
-            return "Use the non-saturating loss.", (Change(("loss", "name"), "nonsaturating"),)
+            changes: tuple[Change, ...] = (Change(("loss", "name"), "nonsaturating"),)
+            if rate := rate_of_generator_where_d_is_much_faster(facts):
+                return (
+                    f"Use the non-saturating loss, and let both networks learn at {rate:g}.",
+                    (*changes, Change(("optimizer", "discriminator", "lr"), rate)),
+                )
+            return "Use the non-saturating loss.", changes
         if "r1" not in regularizers(facts):
             return "Penalise D's slope with r1.", add("r1", gamma=1.0)
         words, changes = learning_rate(facts, "discriminator", 0.25)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from gancore.components import component, ge, gt, le, lt, option
 from gancore.contracts import Change, Facts, Finding, History, Vitals
-from gancore.health.remedies import add, regularizers
+from gancore.health.remedies import add, rate_of_generator_where_d_is_much_faster, regularizers
 
 
 @component
@@ -49,14 +49,10 @@ class ModeCollapse:
         )
 
     def _remedy(self, facts: Facts) -> tuple[str, tuple[Change, ...]]:
-        rates = {
-            role: facts.tables.get("optimizer", {}).get(role, {}).get("lr", 0)
-            for role in ("generator", "discriminator")
-        }
         changes: list[Change] = []
         words = []
-        if rates["generator"] and rates["discriminator"] > 4 * rates["generator"]:
-            changes.append(Change(("optimizer", "discriminator", "lr"), rates["generator"]))
+        if rate := rate_of_generator_where_d_is_much_faster(facts):
+            changes.append(Change(("optimizer", "discriminator", "lr"), rate))
             words.append("let both networks learn at one rate")
         missing = [name for name in ("r1", "r2") if name not in regularizers(facts)]
         if not facts.lipschitz:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 EXCLUDED = (nn.Embedding, nn.EmbeddingBag)
 
@@ -97,8 +98,16 @@ def weight_layers(network: nn.Module) -> dict[str, nn.Module]:
     """Modules with a weight matrix or kernel of their own, also under a parametrization such as spectral norm."""
     found = {}
     for name, module in network.named_modules():
-        weight = getattr(module, "weight", None)
+        weight = _stored_weight(module)
         children = [child for key, child in module.named_children() if key != "parametrizations"]
         if isinstance(weight, Tensor) and weight.dim() > 1 and not children and not isinstance(module, EXCLUDED):
             found[name] = module
     return found
+
+
+def _stored_weight(module: nn.Module) -> Any:
+    """The weight, or what it is computed from: computing a parametrized one may change its state (spectral norm)."""
+    if is_parametrized(module, "weight"):
+        parametrization: Any = module.parametrizations["weight"]  # type: ignore[index]
+        return parametrization.original if hasattr(parametrization, "original") else parametrization.original0
+    return getattr(module, "weight", None)

@@ -1,10 +1,11 @@
 """The finding that something is not finite any more."""
 
-from gancore.contracts import Change, Facts, Finding, Role
+from gancore.contracts import ROLES, Change, Facts, Finding, Role
 from gancore.health.detective import Sighting
 from gancore.health.remedies import add, learning_rate, regularizers
 
 USUAL = 1e-3  # a learning rate that small networks bear
+HIGH = 0.1  # one that they do not
 
 
 def finding_of(sighting: Sighting, step: int, facts: Facts) -> Finding:
@@ -33,11 +34,18 @@ def _remedy(sighting: Sighting, facts: Facts) -> tuple[str, tuple[Change, ...]]:
         if facts.tables.get("train", {}).get("precision", "fp32") != "fp32":
             return "Train in fp32.", (Change(("train", "precision"), "fp32"),)
         return "Add a small number inside the root of the penalty's norm (its plugin's code), or use another one.", ()
-    role: Role = "generator" if sighting.where.partition(" of ")[2].startswith("generator") else "discriminator"
-    if sighting.phase in ("generator", "discriminator") and sighting.kind == "update":
-        role = "generator" if sighting.phase == "generator" else "discriminator"
+    role = _culprit(sighting, facts)
     rate = facts.tables.get("optimizer", {}).get(role, {}).get("lr", 0.0)
     words, changes = learning_rate(facts, role, min(0.1, USUAL / rate) if rate > 0 else 0.1)
     if not {"autoclip", "gradient-clipping"} & regularizers(facts).keys():
         return f"{words}, and clip its gradients adaptively.", (*changes, *add("autoclip", on=role))
     return f"{words}.", changes
+
+
+def _culprit(sighting: Sighting, facts: Facts) -> Role:
+    """The network whose rate is far too high, if it is one; else the one where it was seen."""
+    options = facts.tables.get("optimizer", {})
+    high = [role for role in ROLES if options.get(role, {}).get("lr", 0.0) > HIGH]
+    if len(high) == 1:
+        return high[0]
+    return "generator" if "generator" in sighting.where else "discriminator"

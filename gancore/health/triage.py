@@ -85,7 +85,9 @@ def verdict(record: Record) -> Verdict:
         others = f"; {count(holding[1:], 'other finding')} at the same time" if holding[1:] else ""
         return Verdict(worst.severity, f"{worst.code}{where} holds at the last probe, step {last:,}{root}{others}.")
     if record.findings:
-        return Verdict("recovered", f"Nothing holds at the last probe, step {last:,}; {_some(record.findings)} before.")
+        return Verdict(
+            "recovered", f"Nothing holds at the last probe, step {last:,}; {_some(record.findings)} did before."
+        )
     if last <= record.warm_up:
         return Verdict("not judged", f"All probes ({when}) lie in the warm-up of {record.warm_up:,} steps.")
     return Verdict("healthy", f"No finding ({when}).")

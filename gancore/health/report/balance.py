@@ -4,7 +4,8 @@ import math
 from typing import TYPE_CHECKING
 
 from gancore.health.record import Record
-from gancore.health.report.axes import End, label_ends, over_time, thinned, thresholds
+from gancore.health.report.axes import End, label_ends, over_time, thresholds
+from gancore.health.report.few import thinned
 from gancore.health.report.limits import limit
 from gancore.health.report.style import BLUE, GREEN, ORANGE, POINTS, PURPLE, SKY
 
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPTION = (
-    "Balance and diversity. Above: AUC, the probability that D scores a real above a fake; 0.5 is guessing, and a value "
-    "near 1 is an illness only where diversity or factor A falls as well. Below: the mean distance between fakes, as a "
-    "share of that between reals (in the data's own space, and in what D's last layer sees); near 1 is right, near 0 is "
-    "mode collapse. Dashed: where findings begin to be considered."
+    "Balance and diversity. Above: AUC, the probability that D scores a real above a fake; 0.5 is guessing, and a "
+    "value near 1 is an illness only where diversity or factor A falls as well. Below: the mean distance between "
+    "fakes, as a share of that between reals (in the data's own space, and in what D's last layer sees); near 1 is "
+    "right, near 0 is mode collapse. Dashed: where findings begin to be considered."
 )
 BALANCE = (
     ("auc", "batch", BLUE),
@@ -51,7 +52,7 @@ def _curves(
     top: float,
     limits: dict[str, float | None],
 ) -> None:
-    """Curves of shares; what is above 1.5, or no number, stays at the edge."""
+    """Curves of shares; what lies outside stays at the edge, what is no number is left out."""
     probes = [record.probes[i] for i in thinned(len(record.probes), POINTS)]
     points = {
         name: [(p.step, p.numbers[name]) for p in probes if math.isfinite(p.numbers.get(name, math.nan))]
@@ -63,7 +64,7 @@ def _curves(
     ends = thresholds(ax, limits)
     for name, word, colour in lines:
         if points[name]:
-            values = [min(value, top) for _, value in points[name]]
+            values = [min(max(value, 0.0), top) for _, value in points[name]]
             marker = "o" if len(values) < 3 else None
             ax.plot(
                 [step for step, _ in points[name]],

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from gancore.contracts import ROLES
 from gancore.health.record import Record
-from gancore.health.report.axes import End, label_ends, over_time, thinned, thresholds
+from gancore.health.report.axes import End, label_ends, over_time, thresholds
+from gancore.health.report.few import thinned
 from gancore.health.report.limits import limit
 from gancore.health.report.style import OF_ROLE, POINTS
 from gancore.health.words import ROLE
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 CAPTION = (
     "Dead units. The share of channels whose signal was exactly 0 for every sample of the last five probes: in the "
-    "worst layer of each network (solid) and on average over its layers (thin). A ReLU that is off for all inputs gets no "
-    "gradient and never comes back."
+    "worst layer of each network (solid) and on average over its layers (thin). A ReLU that is off for all inputs "
+    "gets no gradient and never comes back."
 )
 
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 from gancore.contracts import ROLES
 from gancore.health.record import Record
-from gancore.health.report.axes import End, Log, label_ends, over_time, thinned, thresholds
+from gancore.health.report.axes import End, label_ends, over_time, thresholds
+from gancore.health.report.few import thinned
 from gancore.health.report.limits import limit
+from gancore.health.report.logscale import Log
 from gancore.health.report.style import OF_ROLE, POINTS
 from gancore.health.words import ROLE
 
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPTION = (
-    "Depth and step size. Above: ρ, the signal at a network's first layer divided by that at its last; below the dashed "
-    "lines the network's depth eats the gradient. Below: how far the optimizer moves the weights in one step, std(update) "
-    "/ std(weight), the median over all weights; about 10⁻³ is usual. Adaptive optimizers hide a vanishing gradient here: "
-    "they divide by it."
+    "Depth and step size. Above: ρ, the signal at a network's first layer divided by that at its last; below the "
+    "dashed lines the network's depth eats the gradient. Below: how far the optimizer moves the weights in one step, "
+    "‖update‖ / ‖weight‖, the median over all matrices; about 10⁻³ is usual. Adaptive optimizers hide a vanishing "
+    "gradient here: they divide by it."
 )
 
 

@@ -26,6 +26,12 @@ def demand_matplotlib(what: str) -> None:
         )
 
 
+def demand_drawable(file: Path) -> None:
+    """Raise UserError for a kind of picture that we do not draw."""
+    if file.suffix.lower() not in FORMATS:
+        raise UserError(f"{file}: expected a name that ends in {' or '.join(FORMATS)}")
+
+
 def save(figure: "Figure", file: Path) -> None:
     """Write a figure as SVG or PNG, whole or not at all."""
     temporary = file.with_name(f".{file.name}.tmp")
@@ -46,9 +52,9 @@ def inline(figure: "Figure", name: str) -> str:
     )
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
-    return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
-    )
+    opening, _, rest = text.partition(">")
+    opening = re.sub(r' (?:width|height)="[^"]*"', "", opening)  # it is as wide as the page
+    return f'{opening} role="img">{rest}'
 
 
 def _bytes(figure: "Figure", kind: str) -> bytes:

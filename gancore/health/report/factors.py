@@ -4,18 +4,20 @@ import math
 from typing import TYPE_CHECKING
 
 from gancore.health.record import Record
-from gancore.health.report.axes import End, Log, label_ends, over_time, thinned, thresholds
+from gancore.health.report.axes import End, label_ends, over_time, thresholds
+from gancore.health.report.few import thinned
 from gancore.health.report.limits import limit
+from gancore.health.report.logscale import Log
 from gancore.health.report.style import BLUE, GREEN, INK, POINTS, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPTION = (
-    "Where the gradient of G is lost. Its norm (black) is the product of three factors: A, the slope of the loss at D's "
-    "scores; B, the slope of D at the fakes; C, what G's own layers make of it. The factor that falls together with the "
-    "black line is the address: A near 0 is a saturated loss, B near 0 a flat D and a very large B a D that nothing "
-    "bounds, and C near 0 a G whose depth eats the signal."
+    "Where the gradient of G is lost. Its norm (black) is the product of three factors: A, the slope of the loss at "
+    "D's scores; B, the slope of D at the fakes; C, what G's own layers make of it. The factor that falls together "
+    "with the black line is the address: A near 0 is a saturated loss, B near 0 a flat D and a very large B a D that "
+    "nothing bounds, and C near 0 a G whose depth eats the signal."
 )
 LINES = (
     ("A", "A  loss", BLUE),

@@ -1,25 +1,27 @@
 """Gradient flow: how strong the back-propagated signal is at every layer, at a few times of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gancore.contracts import ROLES, Role, Vitals
 from gancore.health.record import Record
-from gancore.health.report.axes import Log, shortened, thinned
+from gancore.health.report.few import every, shortened, thinned
+from gancore.health.report.logscale import Log
 from gancore.health.report.style import BROKEN, DEAD, MUTED, NAME_OF, WIDTH, sequential
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 TIMES = 5
 MOST_NAMES = 40  # more names of layers than this cannot be read
 
 CAPTION = (
-    "Gradient flow. Root mean square of the back-propagated signal at the output of every layer (of the mean loss times "
-    "the batch size, so that it does not depend on it), at {times}. The signal enters at the last layer, at the "
-    "bottom, and travels up to the first; a healthy network keeps it within about two decades, a line that runs to the "
-    "left dies on its way up, one that runs to the right explodes."
+    "Gradient flow. Root mean square of the back-propagated signal at the output of every layer (of the mean loss "
+    "times the batch size, so that it does not depend on it), at {times}. The signal enters at the last layer, at the "
+    "bottom, and travels up to the first; a healthy network keeps it within about two decades, a line that runs to "
+    "the left dies on its way up, one that runs to the right explodes."
 )
 
 
@@ -32,7 +34,7 @@ def flow(record: Record) -> "tuple[Figure, str]":
     return figure, CAPTION.format(times=times) + _about_zeros(chosen)
 
 
-def flow_of(probes: Sequence[Vitals], layers: "dict[Role, tuple[str, ...]]") -> "Figure":
+def flow_of(probes: Sequence[Vitals], layers: "Mapping[Role, tuple[str, ...]]") -> "Figure":
     """A panel for each network, a line for each probe, dark (early) to light (late)."""
     from matplotlib.figure import Figure
 
@@ -47,10 +49,13 @@ def flow_of(probes: Sequence[Vitals], layers: "dict[Role, tuple[str, ...]]") -> 
         least=4,
     )
     colours = sequential()([i / max(1, len(probes) - 1) for i in range(len(probes))])
+    handles: list[Line2D] = []
     for ax, role in zip(axes, roles, strict=True):
         names = layers[role]
-        for probe, colour in zip(probes, colours, strict=True):
+        handles = [
             _line(ax, [probe.layers.get(role, {}).get(name, {}).get("gradient") for name in names], scale, colour)
+            for probe, colour in zip(probes, colours, strict=True)
+        ]
         _name_layers(ax, names)
         scale.dress(ax, "x", most=5)
         ax.grid(True, axis="x")
@@ -58,27 +63,27 @@ def flow_of(probes: Sequence[Vitals], layers: "dict[Role, tuple[str, ...]]") -> 
         ax.set_xlabel("rms of the signal")
     _arrow(axes[0])
     if len(probes) > 1:
-        handles = [ax_line for ax_line in axes[0].get_lines() if ax_line.get_gid() == "signal"]
         figure.legend(
             handles, [f"step {probe.step:,}" for probe in probes], loc="outside lower center", ncols=len(probes)
         )
     return figure
 
 
-def _line(ax: "Axes", signals: "Sequence[float | None]", scale: Log, colour: object) -> None:
+def _line(ax: "Axes", signals: "Sequence[float | None]", scale: Log, colour: object) -> "Line2D":
     heard = [(row, signal) for row, signal in enumerate(signals) if signal is not None]
-    ax.plot(
+    (line,) = ax.plot(
         [scale.at(signal) for _, signal in heard], [row for row, _ in heard],
-        color=colour, marker="o", markersize=3, gid="signal",
+        color=colour, marker="o", markersize=3,
     )  # fmt: skip
     for mark, of, place in (("x", DEAD, 0.0), ("s", BROKEN, float("inf"))):
         rows = [row for row, signal in heard if scale.at(signal) == scale.at(place)]
         if rows:
             ax.plot([scale.at(place)] * len(rows), rows, mark, color=of, markersize=4.5, markeredgewidth=1.3, zorder=4)
+    return line
 
 
 def _name_layers(ax: "Axes", names: Sequence[str]) -> None:
-    rows = thinned(len(names), MOST_NAMES)
+    rows = every(len(names), MOST_NAMES)
     ax.set_yticks(rows, [shortened(names[row]) for row in rows])
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from gancore.contracts import ROLES
 from gancore.health.record import Record
-from gancore.health.report.axes import Log, over_time, power_of_ten, shortened, span, thinned
+from gancore.health.report.axes import over_time, span
+from gancore.health.report.few import every, shortened, thinned
+from gancore.health.report.logscale import Log, power_of_ten
 from gancore.health.report.style import BROKEN, DEAD, MUTED, NAME_OF
 
 if TYPE_CHECKING:
@@ -16,9 +19,9 @@ COLUMNS = 500  # probes that are drawn
 MOST_NAMES = 24
 
 CAPTION = (
-    "Layers over time. The same signal in every probe, as a colour: light is strong, dark is weak, one step of the scale "
-    "is a factor of ten. A dark band that spreads upwards from some layer is a gradient that vanishes with depth; a "
-    "picture that darkens from left to right as a whole has lost it before this network (factors A and B)."
+    "Layers over time. The same signal in every probe, as a colour on a logarithmic scale: light is strong, dark is "
+    "weak. Rows that darken towards the top are a gradient that vanishes with depth; columns that darken as a whole "
+    "have lost it before this network (factors A and B)."
 )
 
 
@@ -59,8 +62,8 @@ def heat(record: Record) -> "tuple[Figure, str]":
         if sick.any():
             black = np.ma.masked_where(~sick, np.ones_like(values))
             ax.pcolormesh(edges, rows, black, cmap="gray", vmin=1, vmax=2, rasterized=True)
-        names = thinned(len(layers[role]), MOST_NAMES)
-        ax.set_yticks(names, [shortened(layers[role][i], 18) for i in names], fontsize=6.5)
+        names = every(len(layers[role]), MOST_NAMES)
+        ax.set_yticks(names, [shortened(layers[role][i], 17) for i in names], fontsize=6.5)
         ax.set_ylim(len(layers[role]) - 0.5, -0.5)
         ax.grid(False)
         ax.tick_params(axis="y", length=0)
@@ -76,7 +79,7 @@ def heat(record: Record) -> "tuple[Figure, str]":
     ticks = [e for e in range(scale.low, scale.high + 1) if e % stride == 0]
     colorbar = figure.colorbar(mesh, cax=bar)
     colorbar.set_ticks(ticks, labels=[power_of_ten(e) for e in ticks])
-    colorbar.outline.set_visible(False)  # type: ignore[operator]
+    colorbar.outline.set_visible(False)
     bar.tick_params(labelsize=6.5, length=2)
     special = [(DEAD, "exactly 0")] if scale.zeros else []
     special += [(BROKEN, "NaN, ∞")] if broken else []
@@ -90,4 +93,4 @@ def heat(record: Record) -> "tuple[Figure, str]":
 
 def _edges(steps: Sequence[int], low: float, high: float) -> list[float]:
     """Half-way between neighbouring probes."""
-    return [low, *((a + b) / 2 for a, b in zip(steps, steps[1:], strict=False)), high]
+    return [low, *((a + b) / 2 for a, b in pairwise(steps)), high]

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from attrs import frozen
 
-from gancore.health.report.axes import thinned
+from gancore.health.report.few import thinned
 
 TIMES = 4
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST = 4 << 20  # bytes of a picture
 
 CAPTION = (
-    "Samples of the averaged (EMA) generator, from the same latents at every time. Pictures that become alike are a mode "
-    "collapse; pictures that stay noise while AUC is near 1 are a generator that hears nothing."
+    "Samples of the averaged (EMA) generator, from the same latents at every time. Pictures that become alike are a "
+    "mode collapse; pictures that stay noise while AUC is near 1 are a generator that hears nothing."
 )
 
 

@@ -9,8 +9,8 @@ from gancore.contracts import Role
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
-WIDTH = 7.2  # inches
-LEFT, RIGHT = 0.95, 1.2  # inches beside the axes over time: the same in all of them, so that steps line up
+WIDTH = 6.6  # inches
+LEFT, RIGHT = 1.0, 1.15  # inches beside the axes over time: the same in all of them, so that steps line up
 POINTS = 1500  # of a curve: more than pixels
 
 # Okabe & Ito (2008): eight colours that stay apart with every kind of colour vision.
@@ -72,7 +72,8 @@ def styled(*, text: bool) -> Iterator[None]:
 
     import matplotlib
 
-    with matplotlib.rc_context(_STYLE | {"svg.fonttype": "none" if text else "path"}), warnings.catch_warnings():
+    style: Any = _STYLE | {"svg.fonttype": "none" if text else "path"}
+    with matplotlib.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # somebody's names of layers
         yield
 

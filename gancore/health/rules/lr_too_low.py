@@ -22,7 +22,6 @@ class LrTooLow:
 
     explains: ClassVar[tuple[str, ...]] = (
         "g-dominates",
-        "penalty-imbalance",
         "critic-flat",
         "mode-collapse",
         "d-dominates",

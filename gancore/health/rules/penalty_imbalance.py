@@ -7,6 +7,8 @@ from gancore.components import component, ge, gt, lt, option
 from gancore.contracts import ROLES, Facts, Finding, History, Vitals
 from gancore.health.remedies import PENALTIES, regularizers, weigh
 
+SLOW = 1e-5  # std(update) / std(weight)
+
 
 @component
 class PenaltyImbalance:
@@ -23,7 +25,6 @@ class PenaltyImbalance:
 
     explains: ClassVar[tuple[str, ...]] = (
         "critic-flat",
-        "critic-steep",
         "g-dominates",
         "mode-collapse",
         "vanishing-depth",
@@ -60,7 +61,14 @@ class PenaltyImbalance:
 
     def _muted(self, vitals: Vitals, facts: Facts) -> Iterable[Finding]:
         gap, auc = vitals.numbers.get("gap"), vitals.numbers.get("auc")
-        if gap is None or auc is None or not self._known(facts) or not (auc > self.knows and 0 < gap < self.gap):
+        slow = vitals.numbers.get("update/discriminator", 1.0) < SLOW  # a D that has not learnt yet has no gap either
+        if (
+            gap is None
+            or auc is None
+            or slow
+            or not self._known(facts)
+            or not (auc > self.knows and 0 < gap < self.gap)
+        ):
             return
         weighed = weigh(facts, gap)  # scores grow as 1 / weight; a gap of about 1 is what losses are made for
         yield Finding(

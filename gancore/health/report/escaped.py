@@ -1,0 +1,9 @@
+"""Somebody's words in a page: one line, nothing but text."""
+
+from html import escape
+
+from gancore.health.record import plain
+
+
+def say(text: object) -> str:
+    return escape(plain(str(text)))

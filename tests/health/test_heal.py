@@ -1,0 +1,141 @@
+"""Actions: observe, warn, stop and heal."""
+
+import json
+import logging
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gancore import checkpoint
+from gancore.cli import main
+from gancore.errors import UnhealthyError
+
+EXPERIMENT = """
+callback = [{{name = "health"}}, {{name = "stats"}}]
+[train]
+steps = 300
+batch_size = 32
+device = "cpu"
+[checkpoint]
+every = 25
+keep = 20
+[health]
+every = 10
+warm_up = 0
+action = "{action}"
+[data]
+name = "ring"
+[model]
+name = "mlp"
+latent_dim = 2
+hidden = [32, 32]
+[loss]
+name = "nonsaturating"
+[optimizer]
+name = "adam"
+[optimizer.generator]
+lr = 1e-1
+[optimizer.discriminator]
+lr = 1e-3
+[[regularizer]]
+name = "r1"
+gamma = 0.1
+"""
+
+Gancore = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def gancore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Gancore:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["gancore", *words])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capfd.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+def test_observing_goes_on_to_the_end(gancore: Gancore, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(EXPERIMENT.format(action="observe"))
+    code, _, _ = gancore("train", "x.toml", "--out", "run")
+    assert code == 0
+    findings = json.loads((tmp_path / "run" / "health.json").read_text())["findings"]
+    (found,) = [finding for finding in findings if finding["code"] == "lr-too-high"]
+    assert (found["severity"], found["where"]) == ("fatal", "generator")
+    assert found["changes"][0]["path"] == ["optimizer", "generator", "lr"]
+    assert found["changes"][0]["value"] < 0.02
+
+
+def test_warning_also_warns_through_logging(gancore: Gancore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "x.toml").write_text(EXPERIMENT.format(action="warn"))
+    assert gancore("train", "x.toml", "--out", "run")[0] == 0
+    said = [record.message for record in caplog.records if record.name == "gancore.health"]
+    assert any("lr-too-high in generator" in message for message in said)
+    assert all(record.levelno == logging.WARNING for record in caplog.records)
+
+
+def test_stopping_ends_at_the_first_fatal_finding_with_a_checkpoint(gancore: Gancore, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(EXPERIMENT.format(action="stop"))
+    code, out, err = gancore("train", "x.toml", "--out", "run")
+    assert (code, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert "lr-too-high in generator" in last
+    assert "Set the generator's learning rate to " in last
+    step = int(last.split(":")[0].removeprefix("step "))
+    assert checkpoint.folders(tmp_path / "run")[-1].name == f"step-{step:08d}"
+    assert step < 300
+    assert issubclass(UnhealthyError, Exception)
+
+
+def test_healing_goes_back_applies_one_remedy_and_writes_it_down(gancore: Gancore, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(EXPERIMENT.format(action="heal"))
+    code, out, err = gancore("train", "x.toml", "--out", "run")
+    assert (code, out) == (0, "run\n"), err
+    (entry,) = [json.loads(line) for line in (tmp_path / "run" / "healed.jsonl").read_text().splitlines()]
+    assert entry["finding"] == "lr-too-high generator"
+    assert entry["back_to"] < entry["found_at"]
+    assert "healing, attempt 1 of 3: lr-too-high in generator" in err
+    table = tomllib.loads((tmp_path / "run" / "experiment.toml").read_text())
+    assert table["optimizer"]["generator"]["lr"] == entry["changes"][0]["value"]
+    assert table["train"]["seed"] == 1, "the same random stream would bring the same luck"
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps)), "a step stands there twice"
+    assert steps[-1] == 300
+    assert list((tmp_path / "run" / "checkpoints").glob("sick-*"))
+    assert gancore("resume", "run", "--set", "train.steps=310")[0] == 0
+
+
+def test_healing_ends_after_three_attempts(gancore: Gancore, tmp_path: Path) -> None:
+    """A rule whose remedy does not help: its threshold is one that no run keeps."""
+    text = EXPERIMENT.format(action="heal").replace("lr = 1e-1", "lr = 1e-3")
+    (tmp_path / "x.toml").write_text(text + "[health.lr-too-high]\nwarn = 1e-9\nfatal = 2e-9\n")
+    code, _, err = gancore("train", "x.toml", "--out", "run")
+    assert code == 1
+    attempts = [json.loads(line) for line in (tmp_path / "run" / "healed.jsonl").read_text().splitlines()]
+    assert [entry["attempt"] for entry in attempts] == [1, 2, 3]
+    assert "lr-too-high" in err.splitlines()[-1]
+
+
+def test_what_became_nan_is_healed_too(gancore: Gancore, tmp_path: Path) -> None:
+    text = EXPERIMENT.format(action="heal").replace("lr = 1e-1", "lr = 1e30")
+    (tmp_path / "x.toml").write_text(text)
+    code, _, err = gancore("train", "x.toml", "--out", "run")
+    assert code == 0, err
+    (entry, *_) = [json.loads(line) for line in (tmp_path / "run" / "healed.jsonl").read_text().splitlines()]
+    assert entry["finding"].startswith("nonfinite output of generator")
+    assert entry["back_to"] == 0
+
+
+def test_without_a_remedy_the_run_ends_as_it_would(gancore: Gancore, tmp_path: Path) -> None:
+    text = EXPERIMENT.format(action="heal").replace("lr = 1e-1", "lr = 1e-3")
+    text = text.replace("[health]", '[health]\nignore = ["lr-too-high"]')
+    (tmp_path / "x.toml").write_text(text)
+    assert gancore("train", "x.toml", "--out", "run")[0] == 0
+    assert not (tmp_path / "run" / "healed.jsonl").exists()

@@ -1,0 +1,285 @@
+"""What the probe measures, against plain autograd in float64."""
+
+import copy
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import gancore
+from gancore.health.layers import Layers, weight_layers
+from gancore.health.probe import Probe, auc, distances, duplicates
+from gancore.training.numbers import Numbers
+from gancore.training.phases import discriminator_phase, generator_phase
+from gancore.training.recorder import Tape
+
+LOSSES = ["minimax", "nonsaturating", "lsgan", "hinge", "relativistic", "wasserstein", "wgan-gp"]
+
+EXPERIMENT = """
+[train]
+steps = 10
+batch_size = 16
+device = "cpu"
+[data]
+name = "digits"
+[model]
+name = "mlp"
+latent_dim = 8
+hidden = [24, 20, 16]
+activation = "tanh"
+init = "xavier"
+[loss]
+name = "{loss}"
+[optimizer]
+name = "adam"
+lr = 1e-2
+"""
+
+
+@pytest.fixture
+def assembled(tmp_path: Path) -> Callable[..., Any]:
+    def assemble(loss: str = "nonsaturating", extra: str = "", **data: Any) -> Any:
+        file = tmp_path / "x.toml"
+        file.write_text(EXPERIMENT.format(loss=loss) + extra)
+        run = gancore.load(file, ["callback=[]"]).assemble(**data)
+        run.advance(3)  # away from the start, where biases are zero
+        return run
+
+    return assemble
+
+
+def norm(tensors: Any) -> float:
+    return math.sqrt(sum(float(t.double().square().sum()) for t in tensors if t is not None))
+
+
+def trace(network: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The network's output and the outputs of its linear layers, all of one graph."""
+    kept: list[Tensor] = []
+    handles = [
+        layer.register_forward_hook(lambda _m, _i, output: kept.append(output))
+        for layer in network.modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    out = network(x)
+    for handle in handles:
+        handle.remove()
+    return out, kept
+
+
+def rms(gradient: Tensor) -> float:
+    """Of N times the gradient of a mean."""
+    return float((gradient * len(gradient)).square().mean().sqrt())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_three_factors_are_those_of_plain_autograd(loss: str, assembled: Callable[..., Any]) -> None:
+    run = assembled(loss)
+    G, D = (copy.deepcopy(run.game.generator.network).double(), copy.deepcopy(run.game.discriminator.network).double())
+    probe, tape = Probe(), Tape()
+    with tape.recording(run):
+        generator_phase(run.game, 0, Numbers(), measure=False, probe=probe.phase("generator", whole=True))
+    found = probe.fetch(1)
+
+    z = tape.latents[0][0].double()
+    real = tape.reals[0][0].double() if tape.reals else None
+    fake, layers = trace(G, z)
+    score = D(fake)
+    value = run.game.loss.generator(None if real is None else D(real), score)
+    at_score, _, *at_layers = torch.autograd.grad(value, [score, fake, *layers], retain_graph=True)
+    at_weights = torch.autograd.grad(value, list(G.parameters()))
+    n = len(z)
+    A = float((n * at_score.abs()).mean())
+    per_sample = torch.stack([torch.autograd.grad(D(x[None]).sum(), x)[0] for x in fake.detach().requires_grad_()])
+    B = float(per_sample.flatten(1).norm(dim=1).mean())
+    C = norm(at_weights) / (A * B)
+    expected = {"A": A, "B": B, "C": C, "gradient/generator": norm(at_weights)}
+    for name, value_of in expected.items():
+        assert found.numbers[name] == pytest.approx(value_of, rel=2e-4), name
+    assert found.numbers["A"] * found.numbers["B"] * found.numbers["C"] == pytest.approx(norm(at_weights), rel=2e-4)
+    measured = [layer["gradient"] for layer in found.layers["generator"].values()]
+    assert measured == pytest.approx([rms(gradient) for gradient in at_layers], rel=2e-4)
+    assert found.numbers["rho/generator"] == pytest.approx(rms(at_layers[0]) / rms(at_layers[-1]), rel=2e-4)
+    assert list(found.layers["generator"]) == ["layers.0", "layers.2", "layers.4", "layers.6"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_ds_phase_is_that_of_plain_autograd(loss: str, assembled: Callable[..., Any]) -> None:
+    """With the penalty in the gradients of the weights, and not in the signal at the layers."""
+    run = assembled(loss)
+    G, D = (copy.deepcopy(run.game.generator.network).double(), copy.deepcopy(run.game.discriminator.network).double())
+    before = [p.detach().clone() for p in run.game.discriminator.parameters]
+    rng = (
+        run.game.discriminator.regularizers[0].context.rng.get_state() if run.game.discriminator.regularizers else None
+    )
+    probe, tape = Probe(lipschitz=True), Tape()
+    with tape.recording(run):
+        tap = probe.phase("discriminator", whole=True, weigh=True)
+        discriminator_phase(run.game, 0, Numbers(), measure=False, probe=tap)
+    found = probe.fetch(1)
+
+    real, z = tape.reals[0][0].double(), tape.latents[0][0].double()
+    fake = G(z).detach()
+    real_score, real_layers = trace(D, real)
+    fake_score, fake_layers = trace(D, fake)
+    value = run.game.loss.discriminator(real_score, fake_score)
+    gradients = torch.autograd.grad(value, [real_score, fake_score, *real_layers, *fake_layers], retain_graph=True)
+    a = torch.cat([gradients[0] * len(z), gradients[1] * len(z)]).abs()
+    assert found.numbers["discriminator/A"] == pytest.approx(float(a.mean()), rel=2e-4)
+    pairs = zip(gradients[2 : 2 + len(real_layers)], gradients[2 + len(real_layers) :], strict=True)
+    together = [float((torch.cat(pair) * len(z)).square().mean().sqrt()) for pair in pairs]
+    measured = [layer["gradient"] for layer in found.layers["discriminator"].values()]
+    assert measured == pytest.approx(together, rel=2e-4)
+    greater = (real_score[:, None] > fake_score[None, :]).double().mean()
+    assert found.numbers["auc"] == pytest.approx(float(greater), abs=2e-3)
+    assert found.numbers["gap"] == pytest.approx(
+        float((real_score.mean() - fake_score.mean()).detach()), rel=1e-3, abs=1e-5
+    )
+    if rng is not None:  # wgan-gp: the penalty again, with the very same points
+        player = run.game.discriminator.regularizers[0]
+        player.context.rng.set_state(rng)
+        single = copy.deepcopy(D).float()  # the points are drawn in float32
+        phase = gancore.Phase(
+            role="discriminator", generator=G, discriminator=single, z=z, fake=fake.float(), fake_score=fake_score,
+            real=real.float(), real_score=real_score, real_labels=None,
+        )  # fmt: skip
+        penalty = player.component.penalty(phase, player.context)
+        of_penalty = torch.autograd.grad(penalty, list(single.parameters()), allow_unused=True)
+        of_loss = torch.autograd.grad(value, list(D.parameters()), retain_graph=True)
+        assert found.numbers["penalty/discriminator"] == pytest.approx(norm(of_penalty) / norm(of_loss), rel=5e-3)
+        both = [p + q if p is not None else q for p, q in zip(of_penalty, of_loss, strict=True)]
+        assert found.numbers["gradient/discriminator"] == pytest.approx(norm(both), rel=5e-3)
+        share = (torch.arange(len(z)).double() + 0.5) / len(z)
+        between = torch.lerp(fake, real, share.view(-1, 1, 1, 1)).requires_grad_()
+        (slope,) = torch.autograd.grad(D(between).sum(), between)
+        assert found.numbers["slope"] == pytest.approx(float(slope.flatten(1).norm(dim=1).mean()), rel=2e-4)
+    now = run.game.discriminator.parameters
+    ratios = sorted(
+        float((new.detach() - old).std() / old.std()) for new, old in zip(now, before, strict=True) if old.dim() > 1
+    )
+    assert found.numbers["update/discriminator"] == pytest.approx(ratios[(len(ratios) - 1) // 2], rel=1e-4)
+
+
+def test_where_d_mixes_samples_its_slope_is_measured_on_its_own(assembled: Callable[..., Any]) -> None:
+    run = assembled("nonsaturating", '[[regularizer]]\nname = "instance-noise"\nsigma = 0.0\n')
+    probe, tape = Probe(mixes_samples=True), Tape()
+    D = copy.deepcopy(run.game.discriminator.network).double()
+    G = copy.deepcopy(run.game.generator.network).double()
+    with tape.recording(run):
+        generator_phase(run.game, 0, Numbers(), measure=False, probe=probe.phase("generator", whole=True))
+    fake = G(tape.latents[0][0].double()).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(D(fake).sum(), fake)
+    assert probe.fetch(1).numbers["B"] == pytest.approx(float(slope.flatten(1).norm(dim=1).mean()), rel=2e-4)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    ["", '[[regularizer]]\nname = "r1"\nevery = 3\n', '[[regularizer]]\nname = "spectral-norm"\n'],
+    ids=["plain", "lazy", "spectral-norm"],
+)
+@pytest.mark.parametrize("every", [1, 4])
+def test_probing_changes_no_bit_of_a_run(extra: str, every: int, tmp_path: Path) -> None:
+    def trained(probe: bool) -> list[Tensor]:
+        file = tmp_path / "x.toml"
+        file.write_text(EXPERIMENT.format(loss="wgan-gp") + extra)
+        settings = ["callback=[]", f"health.probe={str(probe).lower()}", f"health.every={every}", "train.n_critic=2"]
+        run = gancore.load(file, settings).assemble()
+        for _ in range(8):
+            run.advance(1)
+            if run.checkup:
+                run.checkup.probe.fetch(run.step)
+        state = [
+            *run.game.generator.network.state_dict().values(),
+            *run.game.discriminator.network.state_dict().values(),
+        ]
+        return [value.clone() for value in state]
+
+    for with_probe, without in zip(trained(True), trained(False), strict=True):
+        assert torch.equal(with_probe, without)
+
+
+def test_units_are_dead_when_nothing_moved_them_for_five_probes() -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(2, 4), nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.first(x) * torch.tensor([1.0, 1.0, 0.0, 0.0])  # two units that no gradient reaches
+            out: Tensor = self.last(h)
+            return out.squeeze(1)
+
+    probe, network = Probe(), Half()
+    shares = []
+    for step in range(6):
+        tap = probe.phase("generator", whole=True)
+        with tap.watching(network):
+            score = network(torch.randn(8, 2))
+        with tap.backward():
+            score.mean().backward()
+        tap.gradients(list(network.parameters()))
+        shares.append(probe.fetch(step).layers["generator"]["first"]["dead"])
+    assert shares == [0, 0, 0, 0, 0.5, 0.5]
+    again = Probe()
+    again.load_state_dict(probe.state_dict())
+    assert torch.equal(again.state_dict()["idle"]["generator"], probe.state_dict()["idle"]["generator"])
+
+
+def test_signals_far_below_float32s_squares_are_small_and_not_dead() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+    layers = Layers(network, lambda: True)
+    with layers.attached():
+        out = network(torch.randn(4, 3))
+    (out.sum() * 1e-30).backward()
+    assert float(layers.rms("1")) == pytest.approx(4e-30, rel=1e-4)  # N times the gradient
+    assert bool((layers.moved("1") > 0).all())
+
+
+def test_gradients_that_penalties_take_for_themselves_are_not_measured() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1))
+    probe = Probe()
+    tap = probe.phase("discriminator", whole=True)
+    x = torch.randn(5, 3, requires_grad=True)
+    with tap.watching(network):
+        score = network(x).squeeze(1)
+    tap.scored(score)
+    torch.autograd.grad(score.sum(), x, create_graph=True)  # as r1 would
+    with tap.backward():
+        score.mean().backward()
+    tap.gradients(list(network.parameters()))
+    assert probe.fetch(1).numbers["discriminator/A"] == pytest.approx(1.0)
+
+
+def test_spectral_norms_layers_are_found_under_their_parametrization() -> None:
+    network = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4)), nn.ReLU(), nn.Linear(4, 1))
+    assert list(weight_layers(network)) == ["0", "2"]
+    assert list(weight_layers(nn.Sequential(nn.Embedding(3, 2), nn.LayerNorm(2), nn.Conv2d(1, 1, 1)))) == ["2"]
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=9), st.lists(st.integers(-3, 3), min_size=1, max_size=9))
+def test_auc_is_the_share_of_ordered_pairs(real: list[int], fake: list[int]) -> None:
+    pairs = [(r > f) + (r == f) / 2 for r in real for f in fake]
+    found = auc(torch.tensor(real).float(), torch.tensor(fake).float())
+    assert float(found) == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
+
+
+def test_distances_and_duplicates_by_hand() -> None:
+    x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
+    assert sorted(distances(x).tolist()) == [5, 5, 10]
+    fakes = torch.tensor([[0.0, 0.0], [0.1, 0.0], [6.0, 8.0], [9.0, 9.0]])
+    # Reals are 5 from their nearest, so that 0.5 is the limit: two of the fakes are closer to each other.
+    assert float(duplicates(distances(x), distances(fakes))) == 0.5
+
+
+def test_a_phase_that_is_not_probed_costs_no_hook(assembled: Callable[..., Any]) -> None:
+    probe = Probe()
+    tap = probe.phase("generator", whole=False)
+    network = nn.Linear(2, 2)
+    with tap.watching(network):
+        assert not network._forward_hooks
+    assert probe.fetch(1).numbers == {}

@@ -9,6 +9,8 @@ from attrs import frozen
 from gancore.contracts import Facts, Finding, Judges, Lints, Vitals
 from gancore.health.history import History
 
+LEAST = 10  # steps between two judgements: probes of neighbouring steps are no independent witnesses
+
 
 @frozen
 class Diagnosis:
@@ -34,6 +36,8 @@ class Doctor:
         self.rules, self.facts, self.warm_up = dict(rules), facts, warm_up
         self._judges = [rule for rule in rules.values() if isinstance(rule, Judges)]
         self._history = History()
+        self._judged_at = -LEAST
+        self._holding: tuple[Finding, ...] = ()
         self._streaks: dict[str, int] = {}
         self._known: dict[str, str] = {}
         self._lasting: dict[str, str] = {}
@@ -45,6 +49,9 @@ class Doctor:
 
     def examine(self, vitals: Vitals) -> Diagnosis:
         smoothed = self._history.take(vitals)
+        if vitals.step - self._judged_at < LEAST:
+            return Diagnosis(self._holding, ())
+        self._judged_at = vitals.step
         warming_up = vitals.step <= self.warm_up
         streaks: dict[str, int] = {}
         holding, new = [], []
@@ -71,12 +78,10 @@ class Doctor:
         for finding in new:
             if getattr(self.rules.get(finding.code), "lasting", False) and finding.severity != "note":
                 self._lasting[finding.code] = f"{finding.code} {finding.where}"
-        return Diagnosis(
-            *(
-                tuple(attrs.evolve(finding, because=roots[finding.code]) for finding in found)
-                for found in (holding, new)
-            )
+        self._holding, fresh = (
+            tuple(attrs.evolve(finding, because=roots[finding.code]) for finding in found) for found in (holding, new)
         )
+        return Diagnosis(self._holding, fresh)
 
     def _explained(self, code: str, holding: list[Finding]) -> str:
         """The finding that a finding of this kind follows from, as `code where`; empty if it stands on its own."""
@@ -92,6 +97,7 @@ class Doctor:
     def state_dict(self) -> dict[str, Any]:
         return {
             "history": self._history.state_dict(),
+            "judged_at": self._judged_at,
             "streaks": self._streaks,
             "known": self._known,
             "lasting": self._lasting,
@@ -100,6 +106,7 @@ class Doctor:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._history.load_state_dict(state["history"])
+        self._judged_at = state["judged_at"]
         self._streaks, self._known = dict(state["streaks"]), dict(state["known"])
         self._lasting, self._roots = dict(state["lasting"]), dict(state["roots"])
 

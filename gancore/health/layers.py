@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+SMALL = 65_536  # numbers that are cheap to convert
 EXCLUDED = (nn.Embedding, nn.EmbeddingBag)
 
 
@@ -83,8 +84,10 @@ class Layers:
         if not self._listening():
             return
         g = gradient.detach()
-        norm = torch.linalg.vector_norm(g, dtype=torch.float64)  # squares of 1e-20 are no zeros
         moved = g.abs().amax([d for d in range(g.dim()) if d != 1]) if g.dim() > 1 else g.abs().amax()
+        # Squares of 1e-20 are 0 in float32: small tensors in float64, of large ones at least the largest entry.
+        norm = torch.linalg.vector_norm(g, dtype=torch.float64 if g.numel() <= SMALL else torch.float32)
+        norm = torch.maximum(norm, moved.amax())
         size = g.numel()
         if name in self._norms:  # of another call in the same phase: reals, then fakes
             norm = torch.hypot(norm, self._norms[name])

@@ -23,7 +23,7 @@ from gancore.health.layers import Layers
 
 WINDOW = 5  # probes in which a unit must not have moved at all to be called dead
 RARE = (
-    "slope", "penalty/discriminator", "penalty/generator", "auc/seen", "auc/held-out",
+    "B", "C", "slope", "penalty/discriminator", "penalty/generator", "auc/seen", "auc/held-out",
     "diversity", "duplicates", "diversity/features", "update/discriminator", "update/generator",
 )  # fmt: skip
 RARELY = 10  # steps between two measurements, at least, of what costs more than a look: RARE
@@ -47,7 +47,7 @@ class Probe:
         lipschitz: bool = False,
         held_out: "tuple[Tensor, Tensor | None] | None" = None,
     ) -> None:
-        self._mixes_samples, self._lipschitz, self._held_out = mixes_samples, lipschitz, held_out
+        self.mixes_samples, self._lipschitz, self._held_out = mixes_samples, lipschitz, held_out
         self._numbers: dict[str, Tensor] = {}
         self._kept: dict[str, float] = {}  # of what is not measured in every probe
         self._layers: dict[Role, Layers] = {}
@@ -106,14 +106,6 @@ class Probe:
 
     # ------------------------------------------------------------------------------- what needs D once more
 
-    def slopes_where_samples_mix(self, score: Tensor, x: Tensor) -> Tensor | None:
-        """||d sum_j s_j / dx_i||, `(N,)`, where D mixes samples; elsewhere the phase's own gradients tell."""
-        if not self._mixes_samples:
-            return None
-        (gradient,) = torch.autograd.grad(score.sum(), x, retain_graph=True)
-        slopes: Tensor = torch.linalg.vector_norm(gradient.detach().flatten(1), dim=1)
-        return slopes
-
     @torch.no_grad()
     def compare(self, real: Tensor, fake: Tensor, features: "tuple[Tensor, Tensor] | None") -> None:
         """How far fakes are from each other, against how far reals are; also in the input of D's last layer."""
@@ -153,6 +145,7 @@ class PhaseProbe:
         self._at_scores: list[Tensor] = []
         self._at_fakes: Tensor | None = None
         self._listening = False
+        self._mixes = False
         self._slopes: Tensor | None = None
         self._before: list[Tensor] = []
 
@@ -180,7 +173,9 @@ class PhaseProbe:
         if score.requires_grad:
             score.register_hook(self._keep_score)  # type: ignore[no-untyped-call]
         if fake is not None:
-            self._slopes = self._probe.slopes_where_samples_mix(score, fake)
+            self._mixes = self._probe.mixes_samples
+            if self._mixes and self._rare:
+                self._slopes = slopes(score, fake)
             fake.register_hook(self._keep_fake)  # type: ignore[no-untyped-call]
 
     def compared(
@@ -253,6 +248,8 @@ class PhaseProbe:
         if self._at_fakes is None:
             return
         if self._slopes is None:
+            if self._mixes:
+                return  # measured rarely
             signal = torch.linalg.vector_norm(self._at_fakes.flatten(1), dim=1) * len(a)
             heard = a > 0  # where the loss is flat, D's slope cannot be heard
             b = torch.where(heard, signal / torch.where(heard, a, 1), 0)
@@ -289,6 +286,13 @@ class PhaseProbe:
 
 NOTHING = PhaseProbe(None, "generator", whole=False, weigh=False)
 """The taps of a phase that is not probed."""
+
+
+def slopes(score: Tensor, x: Tensor) -> Tensor:
+    """||d sum_j s_j / dx_i||, `(N,)`: stands for ||ds_i / dx_i|| where D mixes samples."""
+    (gradient,) = torch.autograd.grad(score.sum(), x, retain_graph=True)
+    found: Tensor = torch.linalg.vector_norm(gradient.detach().flatten(1), dim=1)
+    return found
 
 
 def auc(real: Tensor, fake: Tensor) -> Tensor:

@@ -9,16 +9,17 @@ MAIN = (
     "A", "B", "C", "rho/generator", "rho/discriminator", "update/generator", "update/discriminator", "auc", "diversity",
 )  # fmt: skip
 
+# Short enough for a table of 80 columns.
 _MEANING: Mapping[str, Callable[[float], str]] = {
-    "A": lambda v: "slope of the loss at D's scores; near 0 it is saturated and nothing leaves it",
-    "B": lambda v: f"slope of D: its score changes by {number(v)} where a fake moves by 1",
-    "C": lambda v: f"what G's layers make of D's signal: times {number(v)} by the time it is in the weights",
-    "rho/generator": lambda v: f"G's first layer hears {_share(v)} of what its last one hears",
-    "rho/discriminator": lambda v: f"D's first layer hears {_share(v)} of what its last one hears",
-    "update/generator": lambda v: f"a step changes G's weights by {number(v)} of their norm; 1e-3 is usual",
-    "update/discriminator": lambda v: f"a step changes D's weights by {number(v)} of their norm; 1e-3 is usual",
-    "auc": lambda v: f"D scores the real above the fake in {_share(v)} of all pairs; 50 % is guessing",
-    "diversity": lambda v: f"fakes are {_share(v)} as far from each other as reals are",
+    "A": lambda v: "slope of the loss at D's scores; near 0 it is saturated",
+    "B": lambda v: f"D's score changes by {number(v)} where a fake moves by 1",
+    "C": lambda v: "what G's layers make of D's signal, down to the weights",
+    "rho/generator": lambda v: f"G's first layer hears {_share(v)} of what its last hears",
+    "rho/discriminator": lambda v: f"D's first layer hears {_share(v)} of what its last hears",
+    "update/generator": lambda v: "share of G's weights that a step changes; 1e-3 is usual",
+    "update/discriminator": lambda v: "share of D's weights that a step changes; 1e-3 is usual",
+    "auc": lambda v: f"D prefers the real in {_share(v)} of pairs; 50 % is guessing",
+    "diversity": lambda v: f"fakes differ from each other {_share(v)} as much as reals do",
 }
 
 

@@ -68,7 +68,8 @@ def test_no_rule_speaks_of_a_healthy_game(name: str) -> None:
 CASES: list[tuple[str, dict[str, float], dict[str, Any], str, str, tuple[Change, ...]]] = [
     (
         "loss-saturated", {"A": 0.01, "auc": 0.95}, {"tables": {"loss": {"name": "minimax"}}}, "warn",
-        "factor A (loss)", (Change(("loss", "name"), "nonsaturating"),),
+        "factor A (loss)",
+        (Change(("loss", "name"), "nonsaturating"), Change(("regularizer", "r1", "gamma"), 0.1)),
     ),
     (
         "loss-saturated", {"A": 1e-4, "auc": 0.99}, {"tables": {"loss": {"name": "lsgan"}}}, "fatal",
@@ -236,7 +237,7 @@ class Moody:
 
 def examined(doctor: Doctor, *probes: dict[str, float], start: int = 0) -> list[tuple[int, int]]:
     """How many findings hold and how many are new, probe by probe."""
-    found = [doctor.examine(Vitals(step, numbers, {})) for step, numbers in enumerate(probes, start)]
+    found = [doctor.examine(Vitals(10 * step, numbers, {})) for step, numbers in enumerate(probes, start)]
     return [(len(diagnosis.holding), len(diagnosis.new)) for diagnosis in found]
 
 
@@ -246,16 +247,22 @@ def test_a_finding_is_believed_after_some_probes_in_a_row_and_said_once() -> Non
     assert examined(doctor, sick, sick, well, sick, sick, sick, sick) == [
         (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (1, 1), (1, 0),
     ]  # fmt: skip
-    assert examined(doctor, {"moody": 9.0}) == [(1, 1)], "it has become fatal"
-    assert examined(doctor, sick, sick) == [(1, 0), (1, 0)]
+    assert examined(doctor, {"moody": 9.0}, start=7) == [(1, 1)], "it has become fatal"
+    assert examined(doctor, sick, sick, start=8) == [(1, 0), (1, 0)]
+    assert doctor.examine(Vitals(95, well, {})).holding, "too soon to judge again"
 
 
 def test_the_warm_up_is_not_judged_but_by_rules_that_cannot_wait() -> None:
     sick = {"moody": 9.0}
-    assert examined(Doctor({"moody": Moody()}, facts(), warm_up=5), *[sick] * 9)[5:] == [(0, 0), (0, 0), (0, 0), (1, 1)]
-    early = Doctor({"moody": Moody(early=True)}, facts(), warm_up=5)
+    assert examined(Doctor({"moody": Moody()}, facts(), warm_up=50), *[sick] * 9)[5:] == [
+        (0, 0),
+        (0, 0),
+        (0, 0),
+        (1, 1),
+    ]
+    early = Doctor({"moody": Moody(early=True)}, facts(), warm_up=50)
     assert examined(early, *[sick] * 3) == [(0, 0), (0, 0), (1, 1)]
-    mild = Doctor({"moody": Moody(early=True)}, facts(), warm_up=5)
+    mild = Doctor({"moody": Moody(early=True)}, facts(), warm_up=50)
     assert examined(mild, *[{"moody": 1.0}] * 4) == [(0, 0)] * 4
 
 
@@ -264,9 +271,9 @@ def test_what_follows_from_another_finding_says_so_and_stays_so() -> None:
     doctor = Doctor(rules, facts(), warm_up=-1)
     both = {"root": 1.0, "leaf": 1.0}
     examined(doctor, both, both)
-    found = {finding.code: finding.because for finding in doctor.examine(Vitals(3, both, {})).holding}
+    found = {finding.code: finding.because for finding in doctor.examine(Vitals(30, both, {})).holding}
     assert found == {"root": "", "leaf": "root here"}
-    (leaf,) = doctor.examine(Vitals(4, {"leaf": 1.0}, {})).holding
+    (leaf,) = doctor.examine(Vitals(40, {"leaf": 1.0}, {})).holding
     assert leaf.because == "root here"
 
 
@@ -276,7 +283,7 @@ def test_a_resumed_doctor_goes_on_where_it_was() -> None:
     expected = examined(whole, *[sick] * 6)
     begun = examined(first, *[sick] * 2)
     second.load_state_dict(first.state_dict())
-    assert begun + examined(second, *[sick] * 4) == expected
+    assert begun + examined(second, *[sick] * 4, start=2) == expected
 
 
 def test_no_rule_explains_what_explains_it() -> None:

@@ -47,13 +47,15 @@ class LossSaturated:
 
     def _remedy(self, facts: Facts) -> tuple[str, tuple[Change, ...]]:
         if facts.tables.get("loss", {}).get("name") == "minimax":
-            changes: tuple[Change, ...] = (Change(("loss", "name"), "nonsaturating"),)
+            several = [Change(("loss", "name"), "nonsaturating")]
+            said = ["Use the non-saturating loss"]
+            if "r1" not in regularizers(facts):
+                several += add("r1", gamma=0.1)
+                said.append("penalise D's slope with r1")
             if rate := rate_of_generator_where_d_is_much_faster(facts):
-                return (
-                    f"Use the non-saturating loss, and let both networks learn at {rate:g}.",
-                    (*changes, Change(("optimizer", "discriminator", "lr"), rate)),
-                )
-            return "Use the non-saturating loss.", changes
+                several.append(Change(("optimizer", "discriminator", "lr"), rate))
+                said.append(f"let D learn at G's rate, {rate:g}")
+            return f"{', '.join(said)}.", tuple(several)
         if "r1" not in regularizers(facts):
             return "Penalise D's slope with r1.", add("r1", gamma=1.0)
         words, changes = learning_rate(facts, "discriminator", 0.25)

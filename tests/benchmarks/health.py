@@ -1,0 +1,92 @@
+"""What gradient health costs: the same run with and without it, interleaved block by block.
+
+    python -m tests.benchmarks.health [--blocks 15]
+
+Prints, for each experiment, the time of a probed run over that of one that is not probed, as median and quartiles over
+the blocks: probing every 50 steps (the default; budget 1.02) and at every step (budget 1.15).
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gancore
+
+ROOT = Path(__file__).parents[2]
+NEVER = 0
+
+DCGAN_32 = """
+[train]
+steps = 1000000
+batch_size = 64
+[model]
+name = "dcgan"
+width = 32
+[loss]
+name = "nonsaturating"
+[optimizer]
+name = "adam"
+"""
+
+
+def experiments() -> dict[str, tuple[str, dict[str, Any], int]]:
+    """By name: the file's text, objects to hand in, and the steps of a block."""
+    images = torch.randint(0, 256, (512, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    digits = (ROOT / "examples" / "digits.toml").read_text("utf-8")
+    return {
+        "digits MLP, WGAN-GP (examples/digits.toml)": (digits, {}, 50),
+        "DCGAN 32x32, batch 64": (DCGAN_32, {"data": torch.utils.data.TensorDataset(images)}, 4),
+    }
+
+
+def assembled(text: str, objects: dict[str, Any], every: int, folder: Path) -> Any:
+    file = folder / "x.toml"
+    file.write_text(text)
+    settings = ["train.device=cpu", "callback=[]", "train.steps=1000000"]
+    settings += [f"health.every={every}"] if every else ["health.probe=false"]
+    run = gancore.load(file, settings).assemble(**objects)
+    run.advance(2)
+    return run
+
+
+def advance(run: Any, steps: int) -> float:
+    """Seconds for `steps` steps with everything that `train` does for gradient health."""
+    begin = time.perf_counter()
+    end = run.step + steps
+    while run.step < end:
+        every = run.checkup.every if run.checkup else steps
+        run.advance(min(end - run.step, every - run.step % every))
+        if run.checkup and run.step % every == 0:
+            run._examine(run.checkup)
+    return time.perf_counter() - begin
+
+
+def ratios(text: str, objects: dict[str, Any], block: int, blocks: int) -> dict[int, list[float]]:
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {every: assembled(text, objects, every, Path(folder)) for every in (NEVER, 50, 1)}
+        seconds: dict[int, list[float]] = {every: [] for every in runs}
+        for _ in range(blocks):
+            for every, run in runs.items():
+                # A whole interval for the run that probes every 50 steps: the one probe is in it.
+                seconds[every].append(advance(run, block if every != 50 else 50) / (block if every != 50 else 50))
+    return {every: [a / b for a, b in zip(seconds[every], seconds[NEVER], strict=True)] for every in (50, 1)}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--blocks", type=int, default=15)
+    blocks = parser.parse_args().blocks
+    torch.set_num_threads(1)
+    results = {}
+    for name, (text, objects, block) in experiments().items():
+        for every, found in ratios(text, objects, block, blocks).items():
+            low, middle, high = statistics.quantiles(found, n=4)
+            results[f"{name}, every {every}"] = [low, middle, high]
+            print(f"{name:45} every {every:2}: {middle:.3f}  (quartiles {low:.3f} to {high:.3f})", flush=True)
+    print(json.dumps(results))

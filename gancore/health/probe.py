@@ -60,12 +60,7 @@ class Probe:
 
     def fetch(self, step: int) -> Vitals:
         """What was collected since the last fetch. Waits for the device."""
-        flat = list(self._numbers.values())
-        for role, layers in self._layers.items():
-            flat += [layers.norm(name) for name in layers.names]
-            flat += self._dead(role, layers)
-        # Numbers from a checkpoint are still where it was read; the last one was measured here.
-        values = iter(torch.stack([value.to(flat[-1].device).double() for value in flat]).tolist() if flat else [])
+        values = iter(self.gathered().tolist())
         numbers = {name: next(values) for name in self._numbers}
         self._kept |= {name: value for name, value in numbers.items() if name in RARE}
         found: dict[Role, dict[str, dict[str, float]]] = {}
@@ -77,6 +72,15 @@ class Probe:
             }
         self._numbers, self._layers = {}, {}
         return Vitals(step, {**self._kept, **numbers}, found)
+
+    def gathered(self) -> Tensor:
+        """All numbers in the order of their names, then for every network its layers' norms and shares of dead
+        channels; still on the device."""
+        flat = list(self._numbers.values())
+        for role, layers in self._layers.items():
+            flat += [layers.norm(name) for name in layers.names]
+            flat += self._dead(role, layers)
+        return torch.stack([value.double() for value in flat]) if flat else torch.empty(0)
 
     def _dead(self, role: Role, layers: Layers) -> list[Tensor]:
         """For every layer, the share of channels without any signal in the last WINDOW probes."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import gancore
 from gancore.health.layers import Layers, weight_layers
 from gancore.health.probe import Probe, auc, distances, duplicates
+from gancore.testing.device_safe import DEVICE, device_safe
 from gancore.training.numbers import Numbers
 from gancore.training.phases import discriminator_phase, generator_phase
 from gancore.training.recorder import Tape
@@ -283,3 +284,67 @@ def test_a_phase_that_is_not_probed_costs_no_hook(assembled: Callable[..., Any])
     with tap.watching(network):
         assert not network._forward_hooks
     assert probe.fetch(1).numbers == {}
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
+    """Both phases, with everything that is ever measured, where no tensor has a value."""
+
+    class Scores(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            norm = nn.BatchNorm2d(8) if batch_norm else nn.Identity()
+            self.layers = nn.Sequential(nn.Conv2d(1, 8, 3), norm, nn.LeakyReLU(), nn.Flatten(), nn.Linear(32, 1))
+
+        def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+            score: Tensor = self.layers(x)
+            return score.squeeze(1)
+
+    with device_safe("the probe"):
+        with torch.device(DEVICE):
+            G = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 16), nn.Unflatten(1, (1, 4, 4)))
+            D, real, z = Scores(), torch.empty(16, 1, 4, 4), torch.empty(16, 3)
+        probe = Probe(mixes_samples=batch_norm, lipschitz=True, held_out=(real, None))
+        tap, parameters = probe.phase("discriminator", whole=True, weigh=True), list(D.parameters())
+        fake = G(z).detach()
+        with tap.watching(D):
+            real_score, fake_score = D(real), D(fake)
+        tap.scored(real_score)
+        tap.scored(fake_score)
+        tap.compared(D, real, fake, real_score, fake_score, None)
+        loss, penalty = fake_score.mean() - real_score.mean(), D(real).square().mean()
+        tap.summed(loss, {"penalty": penalty}, parameters)
+        with tap.backward():
+            (loss + penalty).backward()
+        tap.gradients(parameters)
+        tap.before_update(parameters)
+        torch.optim.SGD(parameters, 0.1).step()
+        tap.after_update(parameters)
+        tap = probe.phase("generator", whole=True)
+        with tap.watching(G):
+            made = G(z)
+        score = D(made)
+        tap.scored(score, made)
+        with tap.backward():
+            (-score.mean()).backward()
+        tap.gradients(list(G.parameters()))
+        assert probe.gathered().device.type == DEVICE
+        assert set(probe._numbers) == {
+            "auc", "gap", "diversity", "duplicates", "diversity/features", "slope", "auc/seen", "auc/held-out",
+            "penalty/discriminator", "gradient/discriminator", "discriminator/A", "rho/discriminator",
+            "update/discriminator", "gradient/generator", "A", "B", "C", "rho/generator",
+        }  # fmt: skip
+
+
+def test_bfloat16_measures_the_same_game(tmp_path: Path) -> None:
+    found = []
+    for precision in ("fp32", "bf16"):
+        file = tmp_path / "x.toml"
+        file.write_text(EXPERIMENT.format(loss="nonsaturating"))
+        settings = ["callback=[]", "health.every=1", f"train.precision={precision}"]
+        run = gancore.load(file, settings).assemble()
+        run.advance(1)
+        assert run.checkup is not None
+        found.append(run.checkup.probe.fetch(1).numbers)
+    for name in ("A", "B", "C", "rho/generator", "rho/discriminator", "gradient/generator"):
+        assert found[1][name] == pytest.approx(found[0][name], rel=0.1), name

@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from gancore.components import option as option
     from gancore.components import required as required
     from gancore.components import state as state
+    from gancore.contracts import Change as Change
     from gancore.contracts import Companion as Companion
     from gancore.contracts import Context as Context
     from gancore.contracts import DataSpec as DataSpec
     from gancore.contracts import Ending as Ending
+    from gancore.contracts import Facts as Facts
+    from gancore.contracts import Finding as Finding
+    from gancore.contracts import History as History
     from gancore.contracts import On as On
     from gancore.contracts import Phase as Phase
     from gancore.contracts import Role as Role
     from gancore.contracts import Run as Run
+    from gancore.contracts import Vitals as Vitals
     from gancore.errors import ComponentError as ComponentError
     from gancore.errors import DataError as DataError
     from gancore.errors import ExperimentError as ExperimentError
@@ -43,7 +48,10 @@ _HOME = {
     "components": [
         "Component", "component", "ge", "gt", "le", "lt", "max_len", "min_len", "option", "required", "state",
     ],
-    "contracts": ["Companion", "Context", "DataSpec", "Ending", "On", "Phase", "Role", "Run"],
+    "contracts": [
+        "Change", "Companion", "Context", "DataSpec", "Ending", "Facts", "Finding", "History", "On", "Phase", "Role",
+        "Run", "Vitals",
+    ],
     "errors": [
         "ComponentError", "DataError", "ExperimentError", "GancoreError", "RunFailed", "RunFolderError", "UserError",
     ],

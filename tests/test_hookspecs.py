@@ -24,7 +24,7 @@ def test_there_is_a_hook_for_each_kind() -> None:
 def test_a_hook_says_what_it_is_for_which_table_selects_it_and_which_contract_it_has(hook: str) -> None:
     doc = inspect.getdoc(getattr(hookspecs, hook)) or ""
     assert doc.startswith("Offer ")
-    assert re.search(r"Selected by `\[+\w+\]+`", doc)
+    assert re.search(r"Selected by `\[+[\w.<>]+\]+`", doc)
     named = re.findall(r"`(?:gancore\.contracts\.)?([A-Z]\w+)`", doc.partition("Contract:")[2])
     assert named
     assert all(hasattr(contracts, name) for name in named)

@@ -23,12 +23,13 @@ ROOMS = [
 ]  # fmt: skip
 # Modules of the command line that a command imports when it runs.
 INSIDE_COMMANDS = {"gancore.cli.folder", "gancore.cli.training"}
-HEAVY = {"numpy", "rich", "tensorboard", "torch", "torchvision"}
+HEAVY = {"matplotlib", "numpy", "rich", "tensorboard", "torch", "torchvision"}
 
 PUBLIC = [
-    "__version__", "Companion", "Component", "ComponentError", "Context", "DataError", "DataSpec", "Ending",
-    "ExperimentError", "GancoreError", "On", "Phase", "Role", "Run", "RunFailed", "RunFolderError", "UserError",
-    "component", "ge", "gt", "hookimpl", "le", "load", "lt", "max_len", "min_len", "option", "required", "state",
+    "__version__", "Change", "Companion", "Component", "ComponentError", "Context", "DataError", "DataSpec", "Ending",
+    "ExperimentError", "Facts", "Finding", "GancoreError", "History", "On", "Phase", "Role", "Run", "RunFailed",
+    "RunFolderError", "UserError", "Vitals", "component", "ge", "gt", "hookimpl", "le", "load", "lt", "max_len",
+    "min_len", "option", "required", "state",
 ]  # fmt: skip
 
 

@@ -35,14 +35,16 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
 
 def test_the_commands_of_the_tour_work_one_after_the_other(tmp_path: Path) -> None:
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("gancore ")]
-    assert len(commands) == 12
+    assert len(commands) == 15
     for command in commands:
         words = shlex.split(command)
-        # The same commands, with a hundredth of the steps.
+        # The same commands, with a hundredth of the steps, and probes that are as much closer.
         words = [re.sub(r"train\.steps=(\d+)00$", r"train.steps=\1", word) for word in words]
+        words += ["--set", "health.every=10"] if words[1] == "train" else []
         done = run([sys.executable, "-m", *words], tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert (tmp_path / "my.png").is_file()
+    assert (tmp_path / "report.html").is_file()
     assert (tmp_path / "runs" / "my-1" / "checkpoints" / "step-00000030").is_dir()
 
 

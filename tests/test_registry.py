@@ -470,10 +470,13 @@ def test_a_broken_plugin_counts_as_installed(install: Any) -> None:
     )
 
 
-def test_the_callbacks_of_gancore_itself_are_offered_like_any_plugin() -> None:
-    assert [offer.name for offer in only("gancore").offers] == [
-        "progress", "tensorboard", "stats", "samples", "checkpoint",
+def test_the_callbacks_and_rules_of_gancore_itself_are_offered_like_any_plugin() -> None:
+    registry = only("gancore")
+    assert [offer.name for offer in registry.offers if offer.kind == "callback"] == [
+        "health", "progress", "tensorboard", "stats", "samples", "checkpoint",
     ]  # fmt: skip
+    assert {offer.kind for offer in registry.offers} == {"callback", "rule"}
+    assert {"vanishing-depth", "mode-collapse", "sigmoid-on-logits"} <= {o.name for o in registry.of_kind("rule")}
 
 
 def test_the_known_plugins_are_those_we_publish(healthy: Registry) -> None:

@@ -10,11 +10,13 @@ import click
 from gancore import __version__
 from gancore.cli.check import check
 from gancore.cli.check_plugin import check_plugin
+from gancore.cli.doctor import doctor
 from gancore.cli.hooks import hooks
 from gancore.cli.init import init
 from gancore.cli.list import list_
 from gancore.cli.new_plugin import new_plugin
 from gancore.cli.plugins import plugins
+from gancore.cli.probe import probe
 from gancore.cli.replay import replay
 from gancore.cli.resume import resume
 from gancore.cli.sample import sample
@@ -36,6 +38,7 @@ def cli(debug: bool) -> None:
       gancore check my.toml     see what it would train
       gancore train my.toml     train it; Ctrl-C ends with a checkpoint
       gancore sample runs/my-1  make a picture
+      gancore doctor runs/my-1  see where the gradient dies, and what to change
     """
 
 
@@ -43,6 +46,8 @@ for command in (
     train,
     resume,
     check,
+    probe,
+    doctor,
     sample,
     plugins,
     list_,

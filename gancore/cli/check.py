@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gancore.cli.lint import lint, located
 from gancore.cli.train import SET
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @SET
 def check(file: Path, overrides: tuple[str, ...]) -> None:
-    """Read FILE, build its networks without memory, and print the plan: components, parameters, phases.
+    """Read FILE, build its networks without memory, and print the plan: components, parameters, phases; and what is
+    known to go wrong with it.
 
     Needs neither a GPU nor the data, and changes nothing on disk.
     """
@@ -48,16 +50,30 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
     console.print()
     for line in _phases(experiment):
         console.print(line)
+    if found := located(lint(experiment, blueprint, networks), experiment, overrides):
+        console.print()
+    for _, problem in found:
+        console.print(str(problem), markup=False)
 
 
 def _components(experiment: "Experiment") -> list[str]:
-    """Table, name and origin of each, in columns; below it the options that were given."""
-    rows = [(_where(selection), selection.name, str(selection.offer.plugin)) for selection in experiment.selections]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Table, name and origin of each, in columns; below it the options that were given.
+
+    The engine's own rules are there unasked and many: those without an option of their own share a line.
+    """
+    usual = [rule for rule in experiment.rules if not rule.options and rule.offer.plugin.distribution == "gancore"]
+    rows = [
+        (_where(selection), selection.name, str(selection.offer.plugin), _options(selection))
+        for selection in experiment.selections
+        if selection not in usual
+    ]
+    if usual and experiment.health.probe:
+        rows.append(("health", f"{len(usual)} rules", str(usual[0].offer.plugin), ""))
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]]
     lines = []
-    for selection, row in zip(experiment.selections, rows, strict=True):
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        lines += textwrap.wrap(_options(selection), 76, initial_indent="    ", subsequent_indent="    ")
+    for *cells, options in rows:
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+        lines += textwrap.wrap(options, 76, initial_indent="    ", subsequent_indent="    ")
     return lines
 
 

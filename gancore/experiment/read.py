@@ -204,12 +204,18 @@ class _Reader:
         for i, name in enumerate(health.ignore):
             if name not in usual:
                 self.complain(("health", "ignore", i), f"no such rule{did_you_mean(name, usual)}")
-        rules = []
+        rules: dict[str, Selection] = {}
         for name in dict.fromkeys((*usual, *named)):
-            if name not in health.ignore:
-                selection = self.component("rule", named.get(name, {}), ("health", name), default=name)
-                rules.append(selection)
-        return health, [selection for selection in rules if selection]
+            # The engine's own stay usable where another plugin offers one of the same name.
+            default = f"gancore/{name}" if name in usual else name
+            rule = self.component("rule", named.get(name, {}), ("health", name), default=default)
+            if rule is None or name in health.ignore:
+                continue
+            if other := rules.get(rule.offer.qualified_name):  # asked twice, it would be believed twice as fast
+                at = rule.path if name in named else other.path
+                self.complain(at, f'rule "{rule.name}" is asked already; give it one table', at_key=True)
+            rules[rule.offer.qualified_name] = rule
+        return health, list(rules.values())
 
     def plugins(self) -> dict[str, str]:
         table = self.table(("plugins",)) or {}
@@ -256,7 +262,7 @@ class _Reader:
             offer = self.registry.find(kind, name)
             cls = offer.load()
         except ComponentError as error:
-            self.complain(at_name, str(error))
+            self.complain(at_name if "name" in table else path, str(error), at_key="name" not in table)
             return None
         options = self.options(cls, {key: value for key, value in table.items() if key != "name"}, path, inherited)
         return None if options is None else Selection(path, offer, cls, options)

@@ -96,9 +96,13 @@ def _health(registry: Registry) -> dict[str, Any]:
     table = _table(Health)
     for offer in registry.of_kind("rule"):
         try:
-            table["properties"][offer.name] = {**_table(offer.load()), "description": offer.component.summary}
+            rule = _table(offer.load())
         except ComponentError:
             continue
+        summary = offer.component.summary
+        name = {"enum": [offer.name, offer.qualified_name], "description": summary}
+        rule["properties"] = {"name": name, **rule["properties"]}
+        table["properties"][offer.name] = {**rule, "description": summary}
     return {**table, "description": Health.__doc__}
 
 

@@ -33,7 +33,8 @@ def write(experiment: Experiment) -> str:
     doc["log"] = _settings(experiment.log)
     doc["health"] = _settings(experiment.health)
     for rule in experiment.rules:
-        doc["health"][rule.path[1]] = _selection(rule, named=rule.name != rule.path[1])
+        usual = rule.offer.qualified_name == f"gancore/{rule.path[1]}"
+        doc["health"][rule.path[1]] = _selection(rule, named=not usual)
     if experiment.data:
         doc["data"] = _selection(experiment.data)
     if experiment.generator and experiment.generator is experiment.discriminator:

@@ -1,39 +1,22 @@
 """What a run folder remembers of its health, read with suspicion: it may be damaged, or somebody else's."""
 
 import json
-import math
 import tomllib
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, TypeVar
 
-from attrs import define, frozen
+from attrs import define
 
-from gancore.contracts import ROLES, Change, Finding, Role, Severity, Vitals
+from gancore.contracts import ROLES, Role, Vitals
 from gancore.errors import RunFolderError
+from gancore.health.entries import Held, healing_of, held_of, plain, probe_of, table
 
-PROBES, FINDINGS, EXPERIMENT = "health.jsonl", "health.json", "experiment.toml"
-LONGEST = 500  # characters of a text that are kept
+PROBES, FINDINGS, HEALED, EXPERIMENT = "health.jsonl", "health.json", "healed.jsonl", "experiment.toml"
 MOST = 200  # findings that are kept; a run has a handful
 
-
-@frozen
-class Held:
-    """A finding, and for how long it held.
-
-    Attributes:
-        first, last: the steps of the first and the last probe at which it did.
-    """
-
-    finding: Finding
-    first: int
-    last: int
-
-    @property
-    def key(self) -> str:
-        return f"{self.finding.code} {self.finding.where}"
+T = TypeVar("T")
 
 
 @define(eq=False, slots=False)
@@ -43,6 +26,8 @@ class Record:
     Attributes:
         probes: in the order of their steps, at least one.
         text, tables: its experiment.toml, as text and as plain tables that nobody has checked.
+        healed: what healing has changed on the way, in words.
+        holding: the findings that held at the last probe, as `code where`.
         skipped: lines and findings that could not be read, in words.
     """
 
@@ -51,11 +36,18 @@ class Record:
     findings: tuple[Held, ...]
     text: str = ""
     tables: Mapping[str, Any] = {}
+    healed: tuple[str, ...] = ()
+    holding: frozenset[str] = frozenset()
     skipped: tuple[str, ...] = ()
 
     @property
     def last(self) -> Vitals:
         return self.probes[-1]
+
+    @property
+    def measured(self) -> Vitals:
+        """The last probe with numbers: what ends a run that became NaN has none."""
+        return next((probe for probe in reversed(self.probes) if probe.numbers), self.last)
 
     @property
     def warm_up(self) -> int:
@@ -66,7 +58,7 @@ class Record:
 
     def holds(self, held: Held) -> bool:
         """Whether the finding still held at the last probe."""
-        return held.last >= self.last.step
+        return held.last >= self.last.step or plain(held.key) in self.holding
 
     def setting(self, *path: str) -> Any:
         """A value of experiment.toml; None where there is none."""
@@ -97,28 +89,13 @@ def read(folder: Path) -> Record:
     if not file.is_file():
         raise RunFolderError(_why_not_probed(folder, tables), folder)
     skipped: list[str] = []
-    try:
-        lines = file.read_text("utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise RunFolderError(f"cannot be read: {error.strerror or error}", file) from error
-    probes: dict[int, Vitals] = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            probe = _probe(json.loads(line))
-        except (ValueError, TypeError, KeyError, RecursionError):
-            skipped.append(f"{PROBES}:{number}")
-            continue
-        probes[probe.step] = probe
+    probes = {line[0].step: line for line in _lines(file, probe_of, skipped)}  # of two for a step the later one
     if not probes:
         raise RunFolderError("has no line that can be read", file)
-    ordered = tuple(probes[step] for step in sorted(probes))
-    return Record(folder, ordered, tuple(_findings(folder, skipped)), text, tables, tuple(skipped))
-
-
-def plain(text: str) -> str:
-    """One line of text without anything that a terminal, a browser or a file would take for more than that."""
-    shown = "".join("�" if unicodedata.category(c)[0] == "C" else c for c in " ".join(text.split()))
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+    ordered, holding = zip(*(probes[step] for step in sorted(probes)), strict=True)
+    findings = tuple(_findings(folder, skipped))
+    healed = tuple(_lines(folder / HEALED, healing_of, skipped)) if (folder / HEALED).is_file() else ()
+    return Record(folder, ordered, findings, text, tables, healed, holding[-1], tuple(skipped))
 
 
 # ------------------------------------------------------------------------------------------------------- the files
@@ -151,18 +128,6 @@ def _why_not_probed(folder: Path, tables: Mapping[str, Any]) -> str:
     return f"{said}it ended before its first probe, at step {health.get('every')} ([health] every)"
 
 
-def _probe(line: Any) -> Vitals:
-    layers: dict[Role, dict[str, dict[str, float]]] = {}
-    for role in ROLES:
-        found = _table(line["layers"]).get(role, {})
-        layers[role] = {
-            plain(name): {"gradient": _number(gradient), "dead": _number(dead)}
-            for name, (gradient, dead) in _table(found).items()
-        }
-    numbers = {plain(name): _number(value) for name, value in _table(line["numbers"]).items()}
-    return Vitals(_step(line["step"]), numbers, {role: found for role, found in layers.items() if found})
-
-
 def _findings(folder: Path, skipped: list[str]) -> Iterator[Held]:
     try:
         entries = json.loads((folder / FINDINGS).read_text("utf-8", errors="replace"))["findings"]
@@ -173,63 +138,18 @@ def _findings(folder: Path, skipped: list[str]) -> Iterator[Held]:
         entries = [None]
     for number, entry in enumerate(entries, 1):
         try:
-            yield _held(_table(entry))
+            yield held_of(table(entry))
         except (ValueError, TypeError, KeyError, RecursionError):
             skipped.append(f"{FINDINGS}: finding {number}" if entry is not None else FINDINGS)
 
 
-def _held(entry: Mapping[str, Any]) -> Held:
-    if entry["severity"] not in get_args(Severity):
-        raise ValueError("no severity")
-    link = _word(entry.get("link", ""))
-    finding = Finding(
-        code=_word(entry["code"]),
-        severity=entry["severity"],
-        where=_word(entry["where"]),
-        evidence={plain(name): _number(value) for name, value in _table(entry["evidence"]).items()},
-        threshold=_word(entry["threshold"]),
-        cause=_word(entry["cause"]),
-        remedy=_word(entry["remedy"]),
-        changes=tuple(_changes(entry.get("changes", ()))),
-        link=link if link.startswith(("https://", "http://")) else "",  # never javascript:
-        step=_step(entry["last_step"]),
-        because=_word(entry.get("because", "")),
-    )
-    if finding.because == f"{finding.code} {finding.where}":
-        raise ValueError("its own cause")
-    return Held(finding, _step(entry["first_step"]), finding.step)
-
-
-def _changes(entries: Iterable[Any]) -> Iterator[Change]:
-    for entry in entries:
-        path = entry["path"]
-        if not (isinstance(path, list) and path and all(isinstance(part, str) for part in path)):
-            raise ValueError("no path")
-        yield Change(tuple(path), entry["value"])
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError("no table")
-    return cast(Mapping[str, Any], value)
-
-
-def _word(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return plain(value)
-
-
-def _step(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
-        raise ValueError("no step")
-    return value
-
-
-def _number(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError("no number")
+def _lines(file: Path, parse: Callable[[Any], T], skipped: list[str]) -> Iterator[T]:
     try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        lines = file.read_text("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise RunFolderError(f"cannot be read: {error.strerror or error}", file) from error
+    for number, line in enumerate(lines, 1):
+        try:
+            yield parse(json.loads(line))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            skipped.append(f"{file.name}:{number}")

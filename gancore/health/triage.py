@@ -6,7 +6,8 @@ from typing import Literal
 from attrs import frozen
 
 from gancore.contracts import Severity
-from gancore.health.record import Held, Record
+from gancore.health.entries import Held
+from gancore.health.record import Record
 
 GRAVITY: dict[Severity, int] = {"fatal": 0, "warn": 1, "note": 2}
 State = Literal["healthy", "not judged", "recovered", "note", "warn", "fatal"]

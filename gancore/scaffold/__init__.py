@@ -23,6 +23,7 @@ _OTHERS = {
     "loss": 'name = "nonsaturating"',
     "optimizer": 'name = "adam"',
 }
+# Its own table. A rule's is called after the rule, so that it needs no name in it.
 _TABLE: dict[Kind, str] = {
     "dataset": "[data]",
     "model": "[model]",
@@ -31,6 +32,7 @@ _TABLE: dict[Kind, str] = {
     "regularizer": "[[regularizer]]",
     "metric": "[[metric]]\nevery = 10",
     "callback": "[[callback]]\nevery = 10",
+    "rule": "[health]\nevery = 5\nwarm_up = 0\n\n[health.$name]\nlimit = 8.0",
 }
 _FILES = {
     "pyproject.toml": "pyproject.toml",
@@ -97,8 +99,9 @@ class NewPlugin:
 
     def _tables(self) -> str:
         """The tables of the example experiment: the new component's in the place of the usual one."""
-        header, _, more = _TABLE[self.kind].partition("\n")
-        own = "\n".join(line for line in (header, f'name = "{self.name}"', more) if line)
+        header, _, more = Template(_TABLE[self.kind]).substitute(name=self.name).partition("\n")
+        name = "" if self.kind == "rule" else f'name = "{self.name}"'
+        own = "\n".join(line for line in (header, name, more) if line)
         usual = {f"[{table}]": text for table, text in _OTHERS.items()}
         tables = [own if header == table else f"{table}\n{text}" for table, text in usual.items()]
         return "\n\n".join(tables if header in usual else [*tables, own])

@@ -10,7 +10,9 @@ from gancore import contracts, hookspecs
 from gancore.components import KINDS
 from gancore.registry import HOOK_OF
 
-RECORDS = ("DataSpec", "Companion", "Context", "Phase", "Run", "Stateful")
+RECORDS = (
+    "DataSpec", "Companion", "Context", "Phase", "Vitals", "History", "Facts", "Finding", "Change", "Run", "Stateful",
+)  # fmt: skip
 
 
 def reference() -> str:

@@ -12,7 +12,7 @@ makes one named test case of each check of each component that the distribution 
     kit           Check, Violation, and which checks a component gets
     materials     networks, batches and data specs to try components on
     common        what holds for every kind: options, docstring, schema, imports
-    models, losses, optimizers, regularizers, datasets, metrics, callbacks     what holds for one kind
+    models, losses, optimizers, regularizers, datasets, metrics, callbacks, rules    what holds for one kind
     device_safe   runs step-time code without a device and names the line that synchronises
 """
 

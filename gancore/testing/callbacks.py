@@ -1,14 +1,29 @@
 """What every callback has to hold."""
 
 import tempfile
+from collections.abc import Iterable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from gancore.contracts import Ending, Logged, Noticed, Stepped, TrainEnded, TrainStarted
+from gancore.contracts import (
+    Ending,
+    Facts,
+    Finding,
+    Logged,
+    Noticed,
+    Probed,
+    Stepped,
+    TrainEnded,
+    TrainStarted,
+    Vitals,
+)
+from gancore.health.doctor import Doctor
+from gancore.health.probe import Probe
 from gancore.testing.kit import Subject, Violation
 from gancore.testing.small_run import small_run
+from gancore.training.run import Checkup
 
 STEPS = 3
 
@@ -20,9 +35,10 @@ def has_a_moment(subject: Subject) -> None:
             f"{subject}: has stepped() but no option `every`, so it is never called; write every: int = "
             "option(100, ...)"
         )
-    if not isinstance(component, TrainStarted | Logged | Stepped | Noticed | TrainEnded):
+    if not isinstance(component, TrainStarted | Logged | Stepped | Noticed | Probed | TrainEnded):
         raise Violation(
-            f"{subject}: has none of the methods train_started, logged, stepped, noticed, train_ended, so it never acts"
+            f"{subject}: has none of the methods train_started, logged, stepped, noticed, probed, train_ended, so it "
+            "never acts"
         )
 
 
@@ -42,6 +58,7 @@ def survives_a_run_in_which_another_fails(subject: Subject) -> None:
             beside = {"fails": _FailsAlways(), name: component, "notices": notices}
             run = small_run(beside, Path(folder), steps)
             run.step = steps - STEPS
+            run.checkup = Checkup(Probe(), Doctor({"ill": _AlwaysIll()}, Facts({}, steps), warm_up=0), every=1)
             run.train()
             if mine := [notice for notice in notices.heard if f"callback {name!r}" in notice]:
                 raise Violation(
@@ -76,6 +93,9 @@ class _FailsAlways:
 
     logged = stepped = noticed = train_ended
 
+    def probed(self, run: Any, vitals: Vitals, findings: Any) -> None:
+        raise RuntimeError("fails on purpose")
+
 
 class _Notices:
     def __init__(self) -> None:
@@ -83,6 +103,15 @@ class _Notices:
 
     def noticed(self, run: Any, notice: str) -> None:
         self.heard.append(notice)
+
+
+class _AlwaysIll:
+    """A rule, so that callbacks are told of a finding."""
+
+    patience: ClassVar[int] = 1
+
+    def judge(self, vitals: Vitals, history: Any, facts: Facts) -> Iterable[Finding]:
+        yield Finding("ill", "warn", "generator", {"A": 0.0}, "A > 1", "It is ill on purpose.", "Do nothing.")
 
 
 CHECKS = (

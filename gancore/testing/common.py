@@ -16,7 +16,7 @@ from gancore.experiment.structure import structure
 from gancore.registry import Registry
 from gancore.testing.kit import NotHere, Subject, Violation, method, only_for
 
-_MATHS = ("model", "loss", "optimizer", "regularizer")
+_MATHS = ("model", "loss", "optimizer", "regularizer", "rule")
 _SOURCE = re.compile(r"arXiv:\d{4}\.\d{4,5}|et al\.|\b(19|20)\d\d\b|doi", re.IGNORECASE)
 
 

@@ -22,6 +22,7 @@ ROOMS: Mapping[Kind, str] = {
     "dataset": "datasets",
     "metric": "metrics",
     "callback": "callbacks",
+    "rule": "rules",
 }
 
 

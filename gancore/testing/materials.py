@@ -1,11 +1,11 @@
-"""Small things to try components on: networks that are smooth and mix no samples, batches, phases, contexts."""
+"""Small things to try components on: networks that are smooth and mix no samples, batches, phases, contexts, vitals."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gancore.contracts import Context, DataSpec, Phase, Role
+from gancore.contracts import ROLES, Context, DataSpec, Facts, Phase, Role, Vitals
 
 BATCH = 6
 LATENT = 3
@@ -16,6 +16,30 @@ SPECS = (
     DataSpec((1, 8, 8), classes=5),
     DataSpec((2,), classes=5, range=None),
 )
+# A game as text books have it: D is ahead, G follows, nothing vanishes or grows on its way.
+HEALTHY = {
+    "A": 0.6,
+    "discriminator/A": 0.4,
+    "B": 0.5,
+    "C": 1.0,
+    "gradient/generator": 0.3,  # A B C
+    "gradient/discriminator": 0.5,
+    "rho/generator": 0.7,
+    "rho/discriminator": 0.8,
+    "update/generator": 1e-3,
+    "update/discriminator": 1e-3,
+    "auc": 0.75,
+    "gap": 1.0,
+    "auc/held-out": 0.73,
+    "auc/seen": 0.75,
+    "diversity": 0.95,
+    "diversity/features": 0.9,
+    "duplicates": 0.0,
+    "slope": 1.0,
+    "penalty/generator": 0.2,
+    "penalty/discriminator": 0.2,
+}
+HEALTHY_LAYERS = {"layers.0": 0.7, "layers.2": 0.8, "layers.4": 1.0}  # rms of the signal
 
 
 class SmoothDiscriminator(nn.Module):
@@ -67,6 +91,38 @@ def phase(
     return Phase(
         role=role, generator=G, discriminator=D, z=z, fake=fake, fake_score=D(fake), real=real, real_score=D(real)
     )
+
+
+def healthy_vitals(step: int) -> Vitals:
+    """A probe of a healthy game; every number goes up and down by 2 %."""
+    sway = 1 + 0.02 * (-1) ** step
+    layers = {name: {"gradient": gradient * sway, "dead": 0.0} for name, gradient in HEALTHY_LAYERS.items()}
+    return Vitals(step, {name: value * sway for name, value in HEALTHY.items()}, dict.fromkeys(ROLES, layers))
+
+
+def vitals_of(value: float, step: int) -> Vitals:
+    """A probe in which every number has one value; shares of units have what of it a share can have."""
+    dead = min(max(value, 0.0), 1.0) if value == value else 0.0
+    layers = {name: {"gradient": value, "dead": dead} for name in HEALTHY_LAYERS}
+    return Vitals(step, dict.fromkeys(HEALTHY, value), dict.fromkeys(ROLES, layers))
+
+
+def healthy_facts(steps: int) -> Facts:
+    """Facts of an experiment that has nothing wrong with it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        networks: dict[str, nn.Module] = {"generator": SmoothGenerator(), "discriminator": SmoothDiscriminator()}
+    model = {"name": "smooth", "activation": "leaky-relu", "init": "he", "norm": "none"}
+    tables: dict[str, Any] = {
+        "train": {"steps": steps, "batch_size": 64, "n_critic": 1},
+        "loss": {"name": "nonsaturating"},
+        "data": {"name": "digits"},
+        "optimizer": {role: {"name": "adam", "lr": 1e-4, "beta1": 0.0, "beta2": 0.99} for role in ROLES},
+        "regularizer": {"r1": {"name": "r1", "on": "discriminator", "gamma": 1.0, "every": 1}},
+        "model_table": dict.fromkeys(ROLES, "model"),
+        **dict.fromkeys(ROLES, model),
+    }
+    return Facts(tables=tables, steps=steps, boundary="zero", data=DataSpec(IMAGE), **networks)  # type: ignore[arg-type]
 
 
 def roles_of(component: Any) -> tuple[Role, ...]:

@@ -24,8 +24,10 @@ callback[0]  progress       gancore 0.1.0
 callback[1]  tensorboard    gancore 0.1.0
 callback[2]  stats          gancore 0.1.0
 callback[3]  samples        gancore 0.1.0
+callback[4]  health         gancore 0.1.0
 checkpoint   checkpoint     gancore 0.1.0
     every=4
+health       20 rules       gancore 0.1.0
 
 discriminator         1,057 parameters
 generator             1,232 parameters

@@ -46,6 +46,8 @@ COMMANDS = [
     "train",
     "resume",
     "check",
+    "probe",
+    "doctor",
     "sample",
     "plugins",
     "list",
@@ -55,6 +57,7 @@ COMMANDS = [
     "check-plugin",
     "new-plugin",
     "hooks",
+    "replay",
 ]
 
 

@@ -56,7 +56,8 @@ def test_plugins_shows_what_each_brings(gancore: Gancore) -> None:
     said = gancore("plugins")
     assert (said.code, said.err) == (0, "")
     assert "gancore-losses 0.1.0\n  loss         minimax, " in said.out
-    assert "gancore 0.1.0\n  callback     progress, tensorboard, stats, samples, checkpoint\n" in said.out
+    assert "gancore 0.1.0\n  callback     health, progress, tensorboard, stats, samples, checkpoint\n" in said.out
+    assert "gancore 0.1.0\n  rule         loss-saturated, critic-flat, " in said.out
 
 
 def test_plugins_for_scripts(gancore: Gancore) -> None:

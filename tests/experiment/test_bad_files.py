@@ -15,7 +15,7 @@ from gancore.registry import Registry
 
 TABLES = (
     "name, data, model, generator, discriminator, loss, optimizer, regularizer, metric, train, checkpoint, log, "
-    "callback, plugins"
+    "health, callback, plugins"
 )
 VALID = """\
 [train]

@@ -78,10 +78,11 @@ def test_options_arrive_structured_in_the_component(read_text: Read) -> None:
 
 def test_the_selections_come_once_each_in_the_order_of_the_plan(read_text: Read) -> None:
     read = read_text(experiment('[[regularizer]]\nname = "r1"\n[[metric]]\nname = "mode-coverage"\n'))
-    assert [s.name for s in read.selections] == [
+    assert [s.name for s in read.selections if s.kind != "rule"] == [
         "digits", "mlp", "hinge", "adam", "r1", "mode-coverage", "progress", "tensorboard", "stats", "samples",
-        "checkpoint",
+        "health", "checkpoint",
     ]  # fmt: skip
+    assert read.selections[-len(read.rules) :] == read.rules
 
 
 def test_how_the_tables_are_written_makes_no_difference(read_text: Read) -> None:
@@ -220,7 +221,8 @@ def gancore_losses():
 
 
 def test_without_callbacks_the_default_ones_come(read_text: Read) -> None:
-    assert [c.name for c in read_text(experiment()).callbacks] == ["progress", "tensorboard", "stats", "samples"]
+    names = [c.name for c in read_text(experiment()).callbacks]
+    assert names == ["progress", "tensorboard", "stats", "samples", "health"]
 
 
 def test_with_callbacks_only_those_come(read_text: Read) -> None:

@@ -64,6 +64,9 @@ def test_examples_are_accepted(file: Path, validator: jsonschema.Draft4Validator
         '[[callback]]\nname = "stats"\n',
         '[plugins]\ngancore = "0.1.0"\n',
         "[log]\nevery = 3\n",
+        '[health]\nevery = 3\naction = "stop"\nignore = ["exploding"]\n',
+        "[health.vanishing-depth]\nwarn = 1e-2\npatience = 1\n",
+        '[health.exploding]\nname = "gancore/exploding"\nhuge = 10\n',
     ],
 )
 def test_what_the_reader_accepts(more: str, validator: jsonschema.Draft4Validator) -> None:
@@ -95,6 +98,10 @@ def test_tables_that_need_no_outer_one(validator: jsonschema.Draft4Validator) ->
         pytest.param(VALID.replace("[data]\nname", "[log]\nevery = 1\n[plugins]\nname"), id="a table missing"),
         pytest.param(VALID + '[regularizer]\nname = "r1"\n', id="a table for an array of tables"),
         pytest.param(VALID + "[plugins]\ngancore = 0.1\n", id="a version that is no text"),
+        pytest.param(VALID + '[health]\naction = "mend"\n', id="no such action"),
+        pytest.param(VALID + "[health.vanishing-dept]\nwarn = 1\n", id="an unknown rule"),
+        pytest.param(VALID + "[health.vanishing-depth]\nwan = 1\n", id="a typo in a rule's threshold"),
+        pytest.param(VALID + '[health.vanishing-depth]\nwarn = "1"\n', id="text for a threshold"),
     ],
 )
 def test_mistakes_are_rejected(text: str, validator: jsonschema.Draft4Validator) -> None:
@@ -125,6 +132,24 @@ def test_every_component_can_be_chosen_by_both_names(registry: Registry) -> None
     made = schema(registry)
     names = {name for branch in made["properties"]["loss"]["anyOf"] for name in branch["properties"]["name"]["enum"]}
     assert names == {n for offer in registry.of_kind("loss") for n in (offer.name, offer.qualified_name)}
+
+
+def test_every_rule_has_a_table_with_its_thresholds(registry: Registry) -> None:
+    tables = schema(registry)["properties"]["health"]["properties"]
+    rules = registry.of_kind("rule")
+    assert {offer.name for offer in rules} < set(tables)
+    for offer in rules:
+        options = {field.name for field in attrs.fields(offer.load()) if field.init}
+        assert set(tables[offer.name]["properties"]) == {"name"} | options
+        assert tables[offer.name]["properties"]["name"]["enum"] == [offer.name, offer.qualified_name]
+
+
+def test_a_rule_that_cannot_be_imported_is_left_out(registry: Registry) -> None:
+    first, second, *_ = registry.of_kind("rule")
+    broken = attrs.evolve(first, component=attrs.evolve(first.component, target="no.such:Thing"))
+    tables = schema(Registry(registry.plugins, (broken, second), ()))["properties"]["health"]["properties"]
+    assert first.name not in tables
+    assert second.name in tables
 
 
 def test_a_component_that_cannot_be_imported_is_left_out(registry: Registry) -> None:

@@ -44,8 +44,9 @@ def essence(experiment: Experiment) -> dict[str, Any]:
     single = ("loss", "optimizer_generator", "optimizer_discriminator", "checkpoint", "data", "generator",
               "discriminator")  # fmt: skip
     found = {name: resolved(getattr(experiment, name)) for name in single}
-    found |= {k: [resolved(s) for s in getattr(experiment, k)] for k in ("regularizers", "metrics", "callbacks")}
-    for name, settings_of in (("train", experiment.train), ("log", experiment.log)):
+    many = ("regularizers", "metrics", "callbacks", "rules")
+    found |= {kinds: [resolved(selection) for selection in getattr(experiment, kinds)] for kinds in many}
+    for name, settings_of in (("train", experiment.train), ("log", experiment.log), ("health", experiment.health)):
         found[name] = {field.name: getattr(settings_of, field.name) for field in options_of(type(settings_of))}
     found["shared"] = (
         experiment.generator is experiment.discriminator,
@@ -80,6 +81,9 @@ def test_examples(file: Path, registry: Registry, read_text: Read) -> None:
         pytest.param(TEXT + '[[regularizer]]\nname = "r1"\n[[regularizer]]\nname = "r1"\ngamma = 2\n', id="one twice"),
         pytest.param(TEXT + '[[callback]]\nname = "stats"\n[checkpoint]\nkeep = 9\n', id="callbacks"),
         pytest.param(TEXT + '[[metric]]\nname = "mode-coverage"\nsigma = 0.5\n', id="metrics"),
+        pytest.param(TEXT + '[health]\nprobe = false\naction = "stop"\nevery = 7\n', id="health"),
+        pytest.param(TEXT + '[health]\nignore = ["exploding", "lr-too-low"]\n', id="rules ignored"),
+        pytest.param(TEXT + "[health.exploding]\nhuge = 1\n[health.d-dominates]\nauc = 0.9\n", id="thresholds"),
         pytest.param(
             TEXT.replace('"digits"', '"image-folder"\nroot = "C:\\\\ä\\u0001\\u007f\\n\\"x"'), id="a strange folder"
         ),
@@ -108,13 +112,13 @@ def test_every_option_is_spelled_out_under_a_qualified_name(read_text: Read) -> 
     assert written["log"] == {"every": 50}
     assert written["train"] == {
         "steps": 3, "batch_size": 64, "n_critic": 1, "seed": 0, "device": "auto", "precision": "fp32",
-        "ema": 10_000.0, "ema_ramp": 0.05, "workers": 2,
+        "ema": 10_000.0, "ema_ramp": 0.05, "held_out": 0, "strict": False, "workers": 2,
     }  # fmt: skip
     assert written["regularizer"] == [
         {"name": "gancore-penalties/wgan-gp", "on": "discriminator", "weight": 10.0, "every": 1}
     ]
     assert [callback["name"] for callback in written["callback"]] == [
-        "gancore/progress", "gancore/tensorboard", "gancore/stats", "gancore/samples"
+        "gancore/progress", "gancore/tensorboard", "gancore/stats", "gancore/samples", "gancore/health",
     ]  # fmt: skip
 
 

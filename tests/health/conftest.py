@@ -14,11 +14,11 @@ import gancore
 SICK = """
 name = "sick"
 [train]
-steps = 40
+steps = 60
 batch_size = 16
 device = "cpu"
 [health]
-every = 5
+every = 10
 warm_up = 0
 [data]
 name = "digits"
@@ -36,7 +36,7 @@ lr = 1e-3
 name = "health"
 [[callback]]
 name = "samples"
-every = 20
+every = 30
 """
 EVIL = "<script>alert('$x_{')</script>\x1b[31m\u202e"
 

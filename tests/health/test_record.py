@@ -1,5 +1,6 @@
 """Reading a run folder's health, whoever has written it."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -7,19 +8,19 @@ from typing import Any
 import pytest
 
 from gancore.errors import RunFolderError
-from gancore.health import record
+from gancore.health import entries, record
 from gancore.observe import health as written
 
 
 def test_it_reads_the_files_that_the_callback_writes(sick: Path) -> None:
     assert (record.PROBES, record.FINDINGS) == (written.PROBES, written.FINDINGS)
     found = record.read(sick)
-    assert [probe.step for probe in found.probes] == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert [probe.step for probe in found.probes] == [10, 20, 30, 40, 50, 60]
     assert found.skipped == ()
     assert found.setting("model", "activation") == "sigmoid"
     assert found.layers["generator"] == tuple(f"layers.{i}" for i in range(0, 18, 2))
     assert "vanishing-depth" in {held.finding.code for held in found.findings}
-    assert all(held.first <= held.last <= 40 for held in found.findings)
+    assert all(held.first <= held.last <= 60 for held in found.findings)
 
 
 def test_what_is_damaged_is_left_out_and_said(write: Any, made: Any) -> None:
@@ -53,8 +54,8 @@ def test_texts_are_one_printable_line_and_links_lead_to_the_web(evil: Path, made
     findings = {held.finding.code: held.finding for held in record.read(evil).findings}
     assert findings.keys() == {"<script>alert('$x_{')</script>�[31m�", "quote", "a", "b"}
     assert findings["<script>alert('$x_{')</script>�[31m�"].link == ""
-    assert record.plain("a\n\tb\ud800\x00") == "a b��"
-    assert len(record.plain("x" * 10**6)) == record.LONGEST
+    assert entries.plain("a\n\tb\ud800\x00") == "a b��"
+    assert len(entries.plain("x" * 10**6)) == entries.LONGEST
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,36 @@ def test_the_warm_up_is_what_the_run_had(write: Any) -> None:
 
 def test_the_warm_up_of_a_long_run_is_one_per_cent(write: Any) -> None:
     assert record.read(write(text="[train]\nsteps = 90000\n[health]\nwarm_up = 500\n")).warm_up == 900
+
+
+def test_what_healing_has_changed_is_told_in_words(write: Any) -> None:
+    folder = write()
+    changes = [{"path": ["loss", "name"], "value": "hinge"}, {"path": ["train", "seed"], "value": 1}]
+    entry = {"attempt": 1, "finding": "loss-saturated G", "found_at": 1500, "back_to": 1000, "changes": changes}
+    (folder / record.HEALED).write_text(json.dumps(entry) + "\n{\n")
+    found = record.read(folder)
+    assert found.healed == (
+        'step 1,500: loss-saturated G; back to step 1,000 with loss.name = "hinge", train.seed = 1',
+    )
+    assert found.skipped == ("healed.jsonl:2",)
+
+
+def test_healing_writes_that_file() -> None:
+    from gancore.assemble import heal
+
+    assert heal.AUDIT == record.HEALED
+
+
+def test_what_holds_at_the_last_probe_is_what_its_line_says(write: Any, made: Any) -> None:
+    """Rules are not asked at every probe where probes are close: `last_step` may be of an earlier one."""
+    lines = [made.probe(990), made.probe(1000) | {"holding": ["b generator"]}]
+    findings = [made.finding(code, last_step=990) for code in ("a", "b")]
+    found = record.read(write(lines, findings))
+    assert [found.holds(held) for held in found.findings] == [False, True]
+
+
+def test_the_last_numbers_are_those_before_a_run_became_nan(write: Any, made: Any) -> None:
+    found = record.read(
+        write([made.probe(100), {"step": 123, "numbers": {}, "layers": {}, "holding": ["nonfinite D"]}])
+    )
+    assert (found.last.step, found.measured.step) == (123, 100)

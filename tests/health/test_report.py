@@ -98,7 +98,7 @@ def test_the_page_tells_what_was_trained_what_was_found_and_what_to_change(html:
     found = parsed(html)
     text = found.text()
     assert found.text("h1") == "sick"
-    for words in ("nonsaturating", "40; 8 probes", "16, n_critic 1, seed 0", "cpu, fp32", "Fatal", "Method"):
+    for words in ("nonsaturating", "60; 6 probes", "16, n_critic 1, seed 0", "cpu, fp32", "Fatal", "Method"):
         assert words in text
     assert "vanishing-depth" in found.text("code")
     assert '+activation = "leaky-relu"' in text
@@ -127,9 +127,9 @@ def test_figures_have_words_that_can_be_searched(html: str) -> None:
 
 def test_samples_of_the_run_are_in_the_page(html: str, sick: Path) -> None:
     images = [a for tag, a in parsed(html).tags if tag == "img"]
-    assert [image["alt"] for image in images] == ["samples at step 20", "samples at step 40"]
+    assert [image["alt"] for image in images] == ["samples at step 30", "samples at step 60"]
     content = base64.b64decode((images[1]["src"] or "").partition(",")[2])
-    assert content == (sick / "samples" / "step-00000040.png").read_bytes()
+    assert content == (sick / "samples" / "step-00000060.png").read_bytes()
 
 
 def test_the_same_run_gives_the_same_page(html: str, sick: Path) -> None:

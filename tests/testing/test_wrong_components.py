@@ -1,7 +1,7 @@
 """For every check of the kit: a component that is wrong in just that way, and the message its author gets."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,7 +12,21 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import TensorDataset
 
-from gancore import Component, ComponentError, DataSpec, component, ge, option, required, state
+from gancore import (
+    Change,
+    Component,
+    ComponentError,
+    DataSpec,
+    Facts,
+    Finding,
+    History,
+    Vitals,
+    component,
+    ge,
+    option,
+    required,
+    state,
+)
 from gancore.registry import Offer, Plugin
 from gancore.testing.kit import ROOMS, Subject, Violation
 
@@ -592,6 +606,15 @@ class CountsOnEveryNumber:
 
 
 @component
+class CountsOnOneRule:
+    """Knows the evidence of one rule only."""
+
+    def probed(self, run: Any, vitals: Vitals, findings: Any) -> None:
+        for finding in findings:
+            finding.evidence["rho"]
+
+
+@component
 class SumsInsteadOfMeans(GoodLoss):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return nn.functional.softplus(-real).sum() + nn.functional.softplus(fake).sum()
@@ -635,13 +658,188 @@ class SkipsLargeSteps(GoodOptimizer):
         return _Waits(parameters, lr=0.1 * lazy)
 
 
+# ------------------------------------------------------------------------------------------------------------- rules
+
+
+def ill(**changes: Any) -> Finding:
+    """A finding as it should be, but for the changes."""
+    right = {
+        "code": "wrong",
+        "severity": "warn",
+        "where": "loss",
+        "evidence": {"A": 0.0},
+        "threshold": "A < 0.05",
+        "cause": "The loss is flat.",
+        "remedy": "Lower the learning rate of D.",
+        "changes": (Change(("optimizer", "discriminator", "lr"), 1e-4),),
+    }
+    return Finding(**(right | changes))
+
+
+@component
+class GoodRule:
+    """A loss whose slope is gone (Arjovsky & Bottou 2017, arXiv:1701.04862)."""
+
+    patience: int = option(3, "Probes in a row.", ge(1))
+
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+        if vitals.numbers.get("A", 1.0) < 0.05:
+            yield ill()
+
+    def lint(self, facts: Facts) -> Iterable[Finding]:
+        if facts.tables.get("train", {}).get("batch_size", 64) < 2:
+            yield ill(where="batch")
+
+
+@component
+class NeverFinds:
+    """A rule without a moment (2017)."""
+
+
+@component
+class NoPatience:
+    """A rule that the doctor does not ask (2017)."""
+
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+        return ()
+
+
+@component
+class FloatPatience(GoodRule):
+    patience: float = option(3.0, "Probes in a row.")
+
+
+@component
+class FixedPatience(NoPatience):
+    patience: ClassVar[int] = 3
+
+
+@component
+class CountsOnHeldOutReals(GoodRule):
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+        if vitals.numbers["auc/seen"] - vitals.numbers["auc/held-out"] > 0.2:
+            yield ill()
+
+
+@component
+class DividesByZero(GoodRule):
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+        if 1 / vitals.numbers.get("A", 1.0) > 20:
+            yield ill()
+
+
+@component
+class RoundsInfinity(GoodRule):
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+        if round(vitals.numbers.get("B", 0.0)) > 1000:
+            yield ill()
+
+
+@component
+class CountsOnAMedian(GoodRule):
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+        if vitals.numbers.get("B", 0.0) > 100 * history.median("B"):  # type: ignore[operator]
+            yield ill()
+
+
+@component
+class ReturnsNothing(GoodRule):
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Any:
+        return None
+
+
+@component
+class CountsOnAnOption(GoodRule):
+    def lint(self, facts: Facts) -> Iterable[Finding]:
+        if facts.tables["optimizer"]["generator"]["beta1"] > 0.5:
+            yield ill()
+
+
+@component
+class CountsOnNetworks(GoodRule):
+    def lint(self, facts: Facts) -> Iterable[Finding]:
+        if len(list(facts.discriminator.modules())) < 2:  # type: ignore[union-attr]
+            yield ill()
+
+
+def rule_that_finds(found: Any) -> type:
+    """A rule that says so of every game whose loss is flat."""
+
+    class Finds(GoodRule):
+        """Finds it (2017)."""
+
+        def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+            if vitals.numbers.get("A", 1.0) < 0.05:
+                yield found
+
+    return component(Finds)
+
+
+@component
+class CallsEveryCriticTooGood(GoodRule):
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:
+        if vitals.numbers.get("auc", 0.5) > 0.6:
+            yield ill(where="balance", threshold="AUC > 0.6")
+
+
+@component
+class CallsEveryLossIll(GoodRule):
+    def lint(self, facts: Facts) -> Iterable[Finding]:
+        if facts.boundary == "zero":
+            yield ill(severity="fatal")
+
+
 WRONG = [
+    ("rule", "has_a_moment", NeverFinds, "has none of the methods judge, lint, so it never finds anything"),
+    ("rule", "has_a_moment", NoPatience, "has judge() but no option `patience`, so it is never asked; write patience:"),
+    ("rule", "patience_is_a_number_of_probes", FloatPatience, "`patience` is 3.0; make it an option of type int"),
+    ("rule", "patience_is_a_number_of_probes", FixedPatience, "`patience` is 3; make it an option of type int"),
+    (
+        "rule",
+        "judges_whatever_was_measured",
+        CountsOnHeldOutReals,
+        "judge() failed on a game of which nothing was measured: KeyError: 'auc/seen'. Take numbers, layers and tables",
+    ),
+    (
+        "rule",
+        "judges_whatever_was_measured",
+        DividesByZero,
+        "judge() failed on a game whose every number became 0: ZeroDivisionError",
+    ),
+    (
+        "rule",
+        "judges_whatever_was_measured",
+        RoundsInfinity,
+        "judge() failed on a game whose every number became nan: ValueError",
+    ),
+    ("rule", "judges_whatever_was_measured", CountsOnAMedian, "History answers None before it knows"),
+    ("rule", "judges_whatever_was_measured", ReturnsNothing, "It returns an iterable of findings, () for none"),
+    (
+        "rule",
+        "lints_whatever_is_known",
+        CountsOnAnOption,
+        "lint() failed on bare facts (no tables, no networks): KeyError: 'optimizer'. Take tables with .get()",
+    ),
+    ("rule", "lints_whatever_is_known", CountsOnNetworks, "expect None for networks and data"),
+    (
+        "rule",
+        "a_healthy_game_is_left_alone",
+        CallsEveryCriticTooGood,
+        "calls a healthy game ill (warn in 'balance': AUC > 0.6, with {'A': 0.0}). Move the threshold",
+    ),
+    ("rule", "a_healthy_game_is_left_alone", CallsEveryLossIll, "calls a healthy game ill (fatal in 'loss'"),
     ("callback", "hears_of_a_run_that_never_began", ClosesWhatItNeverOpened, "train_ended() without train_started()"),
     (
         "callback",
         "survives_a_run_in_which_another_fails",
         CountsOnEveryNumber,
         "callback 'wrong' failed and is switched off: KeyError: 'metric/quality'",
+    ),
+    (
+        "callback",
+        "survives_a_run_in_which_another_fails",
+        CountsOnOneRule,
+        "callback 'wrong' failed and is switched off: KeyError: 'rho'",
     ),
     ("loss", "two_processes_agree_with_one", SumsInsteadOfMeans, "Return a mean over samples, or declare"),
     ("loss", "two_processes_agree_with_one", ComparesWithTheBatch, "declare mixes_samples = True if the batch as a"),
@@ -756,7 +954,7 @@ def test_a_wrong_component_is_caught_and_its_author_told_what_to_do(
     ("kind", "cls"),
     [
         ("loss", GoodLoss), ("regularizer", GoodPenalty), ("model", GoodModel), ("optimizer", GoodOptimizer),
-        ("dataset", GoodData), ("metric", GoodMetric),
+        ("dataset", GoodData), ("metric", GoodMetric), ("rule", GoodRule),
     ],
 )  # fmt: skip
 def test_the_right_ones_that_these_are_made_from_pass(kind: str, cls: type) -> None:
@@ -764,6 +962,45 @@ def test_the_right_ones_that_these_are_made_from_pass(kind: str, cls: type) -> N
     for function in import_module(f"gancore.testing.{ROOMS[kind]}").CHECKS:  # type: ignore[index]
         if all(holds(cls) for holds in getattr(function, "conditions", ())):
             function(subject_of(kind, cls))
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ("The loss is flat.", "in a game whose every number became 0; make it a gancore.Finding"),
+        (ill(code="flat"), "whose code is 'flat'; make it the rule's name, 'wrong': users ignore it by that name"),
+        (ill(severity="error"), "whose severity is 'error'; choose one of 'note', 'warn', 'fatal'"),
+        (ill(where=None), "whose where is None; say it in words"),
+        (ill(threshold=0.05), "whose threshold is 0.05; say it in words"),
+        (ill(cause=""), "whose cause is ''; write one sentence for people, with a full stop"),
+        (ill(remedy="lr"), "whose remedy is 'lr'; write one sentence for people, with a full stop"),
+        (ill(evidence={"A": torch.zeros(())}), "give numbers by name, as float: they are written to health.json"),
+        (ill(evidence=[0.05]), "give numbers by name, as float: they are written to health.json"),
+        (ill(changes=[Change(("train", "steps"), 1)]), "give a tuple of gancore.Change, () for none"),
+        (ill(changes=({"lr": 1e-4},)), "give a tuple of gancore.Change, () for none"),
+        (ill(changes=(Change(("lr",), 1e-4),)), "change leads to ('lr',); name table and key, as in"),
+        (ill(changes=(Change("loss.name", "hinge"),)), "change leads to 'loss.name'; name table and key, as in"),
+        (ill(changes=(Change(("regularizer", 0, "on"), "both"),)), "leads to ('regularizer', 0, 'on'); name table and"),
+        (ill(changes=(Change(("train", "steps"), float("inf")),)), "sets inf; an experiment file has no such value"),
+        (ill(changes=(Change(("train", "steps"), object),)), "; an experiment file has no such value"),
+    ],
+)
+def test_a_finding_that_is_not_whole_is_caught_and_its_author_told_what_to_do(found: Any, message: str) -> None:
+    with pytest.raises(Violation, match=re.escape(message)):
+        run("rule", "findings_are_whole", rule_that_finds(found))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change(("regularizer", "r1"), None),
+        Change(("regularizer", "diffaugment"), {}),
+        Change(("model", "hidden"), [64, 64]),
+        Change(("loss", "name"), "hinge"),
+    ],
+)
+def test_changes_of_every_form_are_accepted(change: Change) -> None:
+    run("rule", "findings_are_whole", rule_that_finds(ill(changes=(change,))))
 
 
 def test_a_synchronisation_is_reported_with_file_and_line() -> None:
@@ -775,7 +1012,7 @@ def test_a_synchronisation_is_reported_with_file_and_line() -> None:
 
 
 def test_every_check_of_the_kit_has_a_wrong_component() -> None:
-    covered = {check for _, check, _, _ in WRONG}
+    covered = {check for _, check, _, _ in WRONG} | {"findings_are_whole"}
     elsewhere = {"discovery_imports_no_torch", "schema_has_it"}  # need an installed distribution: test_kit.py
     rooms = ("common", *ROOMS.values())
     known = {function.__name__ for room in rooms for function in import_module(f"gancore.testing.{room}").CHECKS}

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 from gancore import DataError, DataSpec
-from gancore.training.feed import Feed, Order, ResidentFeed, StreamedFeed, open_feed
+from gancore.training.feed import Feed, Order, ResidentFeed, StreamedFeed, hold_out, open_feed
 
 CPU = torch.device("cpu")
 VECTORS = DataSpec((1,), range=None)
@@ -141,3 +141,85 @@ def test_a_damaged_sample_is_named_without_a_traceback(workers: int) -> None:
     feed = opened(Damaged(numbered(8)), workers=workers)
     with pytest.raises(DataError, match=r"\A\d\.png cannot be decoded; delete it\Z"):
         feed.next()
+
+
+# ------------------------------------------------------------------------------------------- what D never trains on
+
+
+def held(
+    data: Dataset[tuple[Tensor, ...]], n: int, seed: int = 0, *, labelled: bool = False
+) -> tuple[Dataset[tuple[Tensor, ...]], Tensor, Tensor | None]:
+    rest, taken = hold_out(data, n, seed, CPU, labelled=labelled)
+    assert taken is not None
+    return rest, *taken
+
+
+def values_of(data: Dataset[tuple[Tensor, ...]]) -> list[int]:
+    return [int(data[i][0]) for i in range(len(data))]  # type: ignore[arg-type]  # it has a length
+
+
+@given(size=st.integers(2, 60), share=st.floats(0, 1), seed=st.integers(0, 2**63 - 1), tensors=st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_held_out_and_left_are_together_the_data_each_once(size: int, share: float, seed: int, tensors: bool) -> None:
+    n = max(1, min(size - 1, round(share * size)))
+    data = numbered(size)
+    rest, taken, _ = held(data if tensors else Listed(data), n, seed)
+    assert (len(values_of(rest)), taken.shape) == (size - n, (n, 1))
+    assert sorted([*values_of(rest), *taken[:, 0].int().tolist()]) == list(range(size))
+    assert values_of(rest) == sorted(values_of(rest)), "what is left keeps its order"
+
+
+def test_the_seed_alone_chooses_what_is_held_out() -> None:
+    _, once, _ = held(numbered(100), 10, seed=3)
+    torch.manual_seed(1)
+    _, streamed, _ = held(Listed(numbered(100)), 10, seed=3)
+    assert torch.equal(once, streamed)
+    _, other, _ = held(numbered(100), 10, seed=4)
+    assert not torch.equal(once, other)
+
+
+def test_holding_out_draws_from_no_other_stream() -> None:
+    before = torch.get_rng_state()
+    held(numbered(100), 10)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_tensors_stay_tensors_so_that_they_can_stay_resident() -> None:
+    data = TensorDataset(torch.arange(9.0)[:, None], torch.arange(9) % 3)
+    rest, _, _ = held(data, 3)
+    assert isinstance(rest, TensorDataset)
+    assert isinstance(opened(rest, LABELLED), ResidentFeed)
+    assert rest.tensors[1].tolist() == [int(value) % 3 for value in rest.tensors[0]]
+    streamed, _, _ = held(Listed(data), 3)
+    assert isinstance(streamed, Subset)
+    assert isinstance(opened(streamed, LABELLED), StreamedFeed)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_labels_are_held_out_with_their_samples(streamed: bool) -> None:
+    data = TensorDataset(torch.arange(9.0)[:, None], torch.arange(9) % 3)
+    _, values, labels = held(Listed(data) if streamed else data, 5, labelled=True)
+    assert labels is not None
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [int(value) % 3 for value in values]
+    assert held(data, 5, labelled=False)[2] is None, "the data's spec says that nobody wants them"
+
+
+def test_images_are_held_out_as_discriminators_see_them() -> None:
+    pictures = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
+    _, taken, _ = held(TensorDataset(pictures), 2)
+    assert taken.dtype == torch.float32
+    shown = {round(value, 6) for value in taken.flatten().tolist()}
+    assert len(shown) == 2
+    assert shown < {-1.0, -0.6, 1.0}
+
+
+def test_none_held_out_leaves_the_data_as_they_are() -> None:
+    data = numbered(3)
+    assert hold_out(data, 0, 0, CPU, labelled=False) == (data, None)
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_something_has_to_be_left_to_train_on(n: int) -> None:
+    with pytest.raises(DataError, match=rf"^train.held_out = {n} leaves nothing of 3 samples to train on$"):
+        held(numbered(3), n)

@@ -160,6 +160,8 @@ discriminator_norm = "none"
 name = "LOSS"
 [optimizer]
 name = "sgd"
+[health]
+every = 1
 [data]
 name = "blobs"
 """
@@ -171,6 +173,13 @@ REGULARIZERS = [offer.name for offer in Registry.discover().of_kind("regularizer
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_loss_waits_for_the_device(loss: str, assemble: Any) -> None:
     run = assemble(IMAGES.replace("LOSS", loss))
+    run.advance(1)
+    with NoSync():
+        run.advance(2)
+
+
+def test_reals_that_are_held_out_make_nobody_wait(assemble: Any) -> None:
+    run = assemble(IMAGES.replace("LOSS", "hinge"), "train.held_out=3")
     run.advance(1)
     with NoSync():
         run.advance(2)

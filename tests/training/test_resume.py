@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 
-from gancore import checkpoint
+from gancore import Facts, Finding, History, Vitals, checkpoint
+from gancore.health.doctor import Doctor
 
 EXPERIMENTS = ("mlp_adam", "dcgan_lazy", "wgan_gp")
 
@@ -52,11 +55,12 @@ def test_half_checkpoint_half_equals_the_whole(
 ) -> None:
     """2N steps = N steps, a checkpoint on disk, a new run, N steps; also across an epoch and a lazy rhythm."""
     n = 6
-    whole = trained(assemble(experiments[name]), 2 * n)
-    half = trained(assemble(experiments[name]), n)
+    probed = ("health.every=1", "train.held_out=2")
+    whole = trained(assemble(experiments[name], *probed), 2 * n)
+    half = trained(assemble(experiments[name], *probed), n)
     folder = checkpoint.save(tmp_path / "run", half.step, half.state_dict())
     torch.manual_seed(999)  # whatever else happened in the process must not matter
-    resumed = assemble(experiments[name])
+    resumed = assemble(experiments[name], *probed)
     resumed.load_state_dict(checkpoint.load(folder))
     assert resumed.step == n
     assert differences(whole.state_dict(), trained(resumed, n).state_dict()) == []
@@ -82,6 +86,66 @@ def test_a_resumed_training_leaves_the_same_record(assemble: Any, experiments: d
     ]
     assert [record["step"] for record in records[1]] == [3, 6, 9, 12]
     assert records[0] == records[1]
+
+
+class Always:
+    """A rule that finds something in every probe, with all that is remembered as its evidence."""
+
+    patience = 4
+
+    def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterator[Finding]:
+        evidence = {name: value for name in vitals.numbers if (value := history.surprise(name)) is not None}
+        yield Finding("always", "warn", "game", {**vitals.numbers, **evidence}, "always", "It is.", "Do nothing.")
+
+
+def test_a_resumed_training_finds_what_the_whole_one_finds(
+    assemble: Any, experiments: dict[str, str], tmp_path: Path
+) -> None:
+    """Smoothed numbers, their history, streaks of findings and dead units go on where they were."""
+
+    def assembled(*overrides: str, out: Path | None = None) -> Any:
+        rhythm = ("health.every=1", "checkpoint.every=5", "train.held_out=16")
+        run = assemble(experiments["mlp_adam"], *rhythm, *overrides, out=out)
+        doctor = Doctor({"always": Always()}, run.checkup.doctor.facts, warm_up=3)
+        run.checkup = attrs.evolve(run.checkup, doctor=doctor)
+        return run
+
+    assembled(out=tmp_path / "whole").train()
+    assembled("train.steps=8", out=tmp_path / "died").train()  # checkpoints at 5 and 8
+    shutil.rmtree(tmp_path / "died" / "checkpoints" / "step-00000008")
+    resumed = assembled()
+    resumed.make_folder = lambda: tmp_path / "died"
+    resumed.load_state_dict(checkpoint.load_latest(tmp_path / "died")[0])
+    resumed.train()
+    for file in ("health.jsonl", "health.json"):
+        assert (tmp_path / "died" / file).read_text() == (tmp_path / "whole" / file).read_text()
+    (finding,) = json.loads((tmp_path / "whole" / "health.json").read_text())["findings"]
+    assert (finding["first_step"], finding["last_step"]) == (7, 12), "the fourth probe after the warm-up is the seventh"
+
+
+def test_what_was_measured_before_a_checkpoint_is_not_lost(
+    assemble: Any, experiments: dict[str, str], tmp_path: Path
+) -> None:
+    """Lazy penalties are weighed when they are due, which is seldom in the step that is probed."""
+    whole = trained(assemble(experiments["dcgan_lazy"], "health.every=10"), 10)
+    half = trained(assemble(experiments["dcgan_lazy"], "health.every=10"), 7)
+    folder = checkpoint.save(tmp_path / "run", half.step, half.state_dict())
+    resumed = assemble(experiments["dcgan_lazy"], "health.every=10")
+    resumed.load_state_dict(checkpoint.load(folder))
+    expected, found = (run.checkup.probe.fetch(10).numbers for run in (whole, trained(resumed, 3)))
+    assert "penalty/discriminator" in expected
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_probing_changes_no_bit_of_the_training(name: str, assemble: Any, experiments: dict[str, str]) -> None:
+    unprobed = trained(assemble(experiments[name], "health.probe=false"), 6).state_dict()
+    probed = trained(assemble(experiments[name], "health.every=1"), 6).state_dict()
+    health = {key for key in probed["components"] if key.startswith("health/")}
+    assert health == {"health/probe", "health/doctor"}
+    for key in health:
+        del probed["components"][key]
+    assert differences(unprobed, probed) == []
 
 
 def test_two_runs_in_one_process_do_not_disturb_each_other(assemble: Any, experiments: dict[str, str]) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 CAPTION = (
     "Depth and step size. Above: ρ, the signal at a network's first layer divided by that at its last; below the "
     "dashed lines the network's depth eats the gradient. Below: how far the optimizer moves the weights in one step, "
-    "‖update‖ / ‖weight‖, the median over all matrices; about 10⁻³ is usual. Adaptive optimizers hide a vanishing "
-    "gradient here: they divide by it."
+    "std(update) / std(weight), the median over all weights; about 10⁻³ is usual. Adaptive optimizers hide a "
+    "vanishing gradient here: they divide by it."
 )
 
 

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from gancore.health.record import plain
+from gancore.health.entries import plain
 
 
 def say(text: object) -> str:

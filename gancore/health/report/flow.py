@@ -27,7 +27,8 @@ CAPTION = (
 
 def flow(record: Record) -> "tuple[Figure, str]":
     """The figure and its caption."""
-    chosen = [record.probes[i] for i in thinned(len(record.probes), TIMES)]
+    heard = [probe for probe in record.probes if probe.layers]
+    chosen = [heard[i] for i in thinned(len(heard), TIMES)]
     figure = flow_of(chosen, record.layers)
     steps = [f"{probe.step:,}" for probe in chosen]
     times = "step " + steps[0] if len(steps) == 1 else f"steps {', '.join(steps[:-1])} and {steps[-1]}"

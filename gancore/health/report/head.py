@@ -71,9 +71,10 @@ def _when(record: Record) -> str:
 def banner(record: Record) -> str:
     found = verdict(record)
     skipped = f"<p class=skipped>Not readable, and left out: {_listed(record.skipped)}.</p>" if record.skipped else ""
+    healed = "".join(f"<p>Healed at {say(healing)}.</p>" for healing in record.healed)
     return (
         f'<section class="verdict {found.state.replace(" ", "-")}">'
-        f"<strong>{STATE[found.state]}</strong><p>{say(found.words)}</p>{skipped}</section>"
+        f"<strong>{STATE[found.state]}</strong><p>{say(found.words)}</p>{healed}{skipped}</section>"
     )
 
 
@@ -82,7 +83,7 @@ def _listed(things: tuple[str, ...]) -> str:
 
 
 def numbers_table(record: Record) -> str:
-    numbers = record.last.numbers
+    numbers = record.measured.numbers
     found = [(name, numbers[name]) for name in MAIN if name in numbers]
     rows = "".join(
         f"<tr><th>{say(short(name))}</th><td>{number(value)}</td><td>{say(meaning(name, value))}</td></tr>"
@@ -90,4 +91,6 @@ def numbers_table(record: Record) -> str:
     )
     if not rows:
         return ""
-    return f"<h2>The last probe</h2><table><caption>Step {record.last.step:,}.</caption><tbody>{rows}</tbody></table>"
+    return (
+        f"<h2>The last probe</h2><table><caption>Step {record.measured.step:,}.</caption><tbody>{rows}</tbody></table>"
+    )

@@ -71,7 +71,7 @@ def page(record: Record, lint: Sequence[Finding] = ()) -> str:
 
 def _figures(record: Record) -> Iterator[str]:
     """Those that the record has numbers for."""
-    names = record.last.numbers.keys() | record.probes[0].numbers.keys()
+    names = record.measured.numbers.keys() | record.probes[0].numbers.keys()
     wanted = (
         ("flow", bool(record.layers)),
         ("factors", bool({"A", "gradient/generator"} & names)),

@@ -28,6 +28,7 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
     Needs neither a GPU nor the data, and changes nothing on disk.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from gancore.assemble import Objects, blueprint_of
     from gancore.experiment import read
@@ -40,7 +41,7 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
     networks = blueprint.verify(experiment.train.batch_size)
     console = Console(highlight=False, soft_wrap=True)
     labels = f", {spec.classes} classes" if spec.classes else ""
-    console.print(f"[bold]{experiment.name}[/]  {'×'.join(map(str, spec.shape))}{labels}")
+    console.print(f"[bold]{escape(experiment.name)}[/]  {'×'.join(map(str, spec.shape))}{labels}")
     console.print()
     for line in _components(experiment):
         console.print(line, markup=False)

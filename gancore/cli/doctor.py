@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gancore.cli.findings import OF_STATE, as_table, columns, evidence, heading, in_json, say, show_diff
+from gancore.cli.fix import write_fixed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +43,6 @@ LINES_NAMED = 5  # damaged lines that are named one by one
 def doctor(run: Path, as_json: bool, report: Path | None, fix: bool, out: Path | None, of: Path | None) -> None:
     """Say what gradient health has found in the run in folder RUN: the gravest first, each with its evidence, its cause
     and the lines of the experiment to change."""
-    from gancore.cli.fix import write_fixed
     from gancore.cli.folder import writable
     from gancore.health.record import read
 

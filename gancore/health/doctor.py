@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from gancore.contracts import Facts, Finding, Judges, Lints, Vitals
+from gancore.contracts import Change, Facts, Finding, Judges, Lints, Vitals
 from gancore.health.history import History
 
 LEAST = 10  # steps between two judgements: probes of neighbouring steps are no independent witnesses
@@ -40,6 +40,7 @@ class Doctor:
         self._holding: tuple[Finding, ...] = ()
         self._streaks: dict[str, int] = {}
         self._known: dict[str, str] = {}
+        self._since: dict[str, int] = {}
         self._lasting: dict[str, str] = {}
         self._roots: dict[str, str] = {}
 
@@ -71,26 +72,30 @@ class Doctor:
                     new.append(found)
                     self._known[key] = finding.severity
         self._streaks = streaks
-        roots = {code: self._explained(code, holding) for code in {finding.code for finding in holding}}
-        # What was a consequence once stays one, also after its root has passed.
-        self._roots = {code: root or self._roots.get(code, "") for code, root in roots.items()}
-        roots = self._roots
         for finding in new:
+            self._since.setdefault(f"{finding.code} {finding.where}", vitals.step)
             if getattr(self.rules.get(finding.code), "lasting", False) and finding.severity != "note":
-                self._lasting[finding.code] = f"{finding.code} {finding.where}"
+                self._lasting.setdefault(finding.code, f"{finding.code} {finding.where}")
+        # What was a consequence once stays one, also after its root has passed.
+        for finding in holding:
+            key = f"{finding.code} {finding.where}"
+            self._roots[key] = self._explained(finding.code, key, holding) or self._roots.get(key, "")
+        roots = self._roots
         self._holding, fresh = (
-            tuple(attrs.evolve(finding, because=roots[finding.code]) for finding in found) for found in (holding, new)
+            tuple(attrs.evolve(finding, because=roots[f"{finding.code} {finding.where}"]) for finding in found)
+            for found in (holding, new)
         )
         return Diagnosis(self._holding, fresh)
 
-    def _explained(self, code: str, holding: list[Finding]) -> str:
-        """The finding that a finding of this kind follows from, as `code where`; empty if it stands on its own."""
+    def _explained(self, code: str, key: str, holding: list[Finding]) -> str:
+        """The finding that this one follows from, as `code where`; empty if it stands on its own."""
         for finding in holding:
             rule = self.rules.get(finding.code)
             if finding.severity != "note" and finding.code != code and code in getattr(rule, "explains", ()):
                 return f"{finding.code} {finding.where}"
         for before, root in self._lasting.items():
-            if before != code and code in getattr(self.rules.get(before), "explains", ()):
+            began = self._since.get(root, 0) <= self._since.get(key, 0)
+            if before != code and began and code in getattr(self.rules.get(before), "explains", ()):
                 return root
         return ""
 
@@ -98,8 +103,10 @@ class Doctor:
         return {
             "history": self._history.state_dict(),
             "judged_at": self._judged_at,
+            "holding": [attrs.asdict(finding) for finding in self._holding],
             "streaks": self._streaks,
             "known": self._known,
+            "since": self._since,
             "lasting": self._lasting,
             "roots": self._roots,
         }
@@ -107,8 +114,12 @@ class Doctor:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._history.load_state_dict(state["history"])
         self._judged_at = state["judged_at"]
+        self._holding = tuple(
+            Finding(**{**found, "changes": tuple(Change(**change) for change in found["changes"])})
+            for found in state["holding"]
+        )
         self._streaks, self._known = dict(state["streaks"]), dict(state["known"])
-        self._lasting, self._roots = dict(state["lasting"]), dict(state["roots"])
+        self._since, self._lasting, self._roots = (dict(state[name]) for name in ("since", "lasting", "roots"))
 
 
 def in_words(finding: Finding) -> str:

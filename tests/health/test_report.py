@@ -159,6 +159,7 @@ def test_absurd_numbers_make_a_page(evil: Path) -> None:
     text = parsed(page(read(evil))).text()
     assert "not a finite number" in text
     assert "A black square is a signal that is no finite number." in text
+    assert "Black is no finite number." in text
     assert "it is dead" in text
     assert text.count("Figure ") == 6
 

@@ -97,8 +97,8 @@ CASES: list[tuple[str, dict[str, float], dict[str, Any], str, str, tuple[Change,
         "slope between reals and fakes", (Change(("regularizer", "wgan-gp", "weight"), 0.1),),
     ),
     (
-        "lr-too-high", {"update/generator": 0.03}, {}, "warn", "generator",
-        (Change(("optimizer", "generator", "lr"), 3.3e-05),),
+        "lr-too-high", {"update/generator": 0.06}, {}, "warn", "generator",
+        (Change(("optimizer", "generator", "lr"), 1.7e-05),),
     ),
     (
         "lr-too-high", {"update/discriminator": 0.3}, {}, "fatal", "discriminator",
@@ -179,6 +179,7 @@ def test_depth_is_blamed_on_the_layer_that_hears_least() -> None:
 
 
 def test_gradients_that_grow_on_their_way_back_explode() -> None:
+    assert judged("vanishing-depth", {}, layers=layers(500.0, 10.0, 1e-3)) == [], "growth is no vanishing"
     (finding,) = judged("exploding", {}, layers=layers(500.0, 10.0, 1.0))
     assert (finding.severity, finding.where) == ("warn", "generator layers.0")
     assert judged("exploding", {}, layers=layers(0.0, 0.1, 1.0)) == [], "vanishing is no explosion"

@@ -88,7 +88,8 @@ def heat(record: Record) -> "tuple[Figure, str]":
             handles=[Patch(color=colour, label=word) for colour, word in special],
             loc="lower right", bbox_to_anchor=(1, 0), fontsize=6.5, handlelength=1, borderaxespad=0.2,
         )  # fmt: skip
-    return figure, CAPTION + (" Orange is exactly zero: the layer is dead." if scale.zeros else "")
+    said = " Orange is exactly zero: the layer is dead." if scale.zeros else ""
+    return figure, CAPTION + said + (" Black is no finite number." if broken else "")
 
 
 def _edges(steps: Sequence[int], low: float, high: float) -> list[float]:

@@ -22,7 +22,7 @@ MOST_MARKS = 6  # beginnings of findings in a picture
 class Mark:
     """Where a finding begins."""
 
-    step: int
+    step: float
     word: str
     severity: Severity
     row: int = 0
@@ -31,7 +31,8 @@ class Mark:
 
 def marks_of(record: Record, low: float, high: float) -> list[Mark]:
     """Where findings begin, each with a row for its word, on an axis from step `low` to `high`."""
-    return _rows(_first(record), low, high)
+    marks = [evolve(mark, step=min(max(mark.step, low), high)) for mark in _first(record)]  # NaN may come before probes
+    return _rows(marks, low, high)
 
 
 def _first(record: Record) -> list[Mark]:

@@ -19,6 +19,7 @@ class DeadUnits:
     fatal: float = option(0.9, "A share above this is fatal.", gt(0), lt(1))
     patience: int = option(3, "Probes in a row before it is said.", ge(1))
 
+    early: ClassVar[bool] = True
     explains: ClassVar[tuple[str, ...]] = (
         "vanishing-depth",
         "critic-flat",

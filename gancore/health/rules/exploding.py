@@ -27,7 +27,7 @@ class Exploding:
             signals = {name: found["gradient"] for name, found in vitals.layers.get(role, {}).items()}
             strongest = max(signals, key=signals.__getitem__) if signals else ""
             last = list(signals.values())[-1] if signals else 1.0
-            ratio = signals[strongest] / last if last > 0 else 1.0
+            ratio = signals[strongest] / last if signals and last > 0 else 1.0
             fatal = not math.isfinite(norm) or norm > self.huge
             if not (fatal or z > self.surprise or ratio > self.ratio):
                 continue

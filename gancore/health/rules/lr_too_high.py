@@ -15,8 +15,8 @@ class LrTooHigh:
     """A network moves by too large a share of its weights in one step: the median over weights of std(update) /
     std(weight), about 1e-3 in runs that learn (Karpathy 2015, CS231n notes, "Ratio of weights:updates")."""
 
-    warn: float = option(0.02, "A ratio above this is a warning.", gt(0))
-    fatal: float = option(0.06, "A ratio above this is fatal.", gt(0))
+    warn: float = option(0.05, "A ratio above this is a warning.", gt(0))
+    fatal: float = option(0.1, "A ratio above this is fatal.", gt(0))
     patience: int = option(3, "Probes in a row before it is said.", ge(1))
 
     early: ClassVar[bool] = True

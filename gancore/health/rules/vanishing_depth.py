@@ -1,7 +1,6 @@
 """A network's depth eats the gradient."""
 
 from collections.abc import Iterable
-from statistics import median
 from typing import ClassVar
 
 from gancore.components import component, ge, gt, option
@@ -13,8 +12,9 @@ SATURATING = ("sigmoid", "tanh")
 
 @component
 class VanishingDepth:
-    """The back-propagated signal dies on its way through one network (factor C): rho = rms(first layer) / rms(last
-    layer), or one layer far below the others (Glorot & Bengio 2010, section 4; He et al. 2015, arXiv:1502.01852)."""
+    """The back-propagated signal dies on its way through one network (factor C): some layer hears far less than the
+    layers that it hears from; rho = rms(first layer) / rms(last layer) says it of the whole (Glorot & Bengio 2010,
+    section 4; He et al. 2015, arXiv:1502.01852)."""
 
     warn: float = option(1e-3, "A ratio below this is a warning.", gt(0))
     fatal: float = option(1e-5, "A ratio below this is fatal.", gt(0))
@@ -37,8 +37,9 @@ class VanishingDepth:
                 continue
             names = list(signals)
             rho = signals[names[0]] / max(signals[names[-1]], 1e-30)
-            weakest = min(signals, key=signals.__getitem__)
-            depth = min(rho, signals[weakest] / max(median(signals.values()), 1e-30))
+            drops = self._drops(list(signals.values()), scalar=role == "discriminator")
+            depth = min(drops)
+            weakest = names[drops.index(depth)]
             if not depth < self.warn:
                 continue
             fatal = depth < self.fatal
@@ -48,12 +49,18 @@ class VanishingDepth:
                 severity="fatal" if fatal else "warn",
                 where=f"{role} {weakest}",
                 evidence={"rho": rho, "rms of the layer": signals[weakest], "rms of the last": signals[names[-1]]},
-                threshold=f"rho, or a layer / the median layer, < {self.fatal if fatal else self.warn:g}",
+                threshold=f"a layer / the strongest layer behind it < {self.fatal if fatal else self.warn:g}",
                 cause=f"The gradient dies on its way back through the {role}: it does not reach {weakest}.",
                 remedy=f"{words}.",
                 changes=changes,
                 link="https://arxiv.org/abs/1502.01852",
             )
+
+    def _drops(self, signals: list[float], *, scalar: bool) -> list[float]:
+        """For every layer but the last, its signal against the strongest that it comes from. D's last layer has one
+        output, whose signal every wide layer before it has a small part of: it only counts where there is no other."""
+        source = signals[:-1] if scalar and len(signals) > 2 else signals
+        return [signal / max(*source[i + 1 :], 1e-30) for i, signal in enumerate(source[:-1])]
 
     def _remedy(self, facts: Facts, role: Role) -> tuple[str, tuple[Change, ...]]:
         table = facts.tables.get(role, {})

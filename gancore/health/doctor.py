@@ -18,10 +18,12 @@ class Diagnosis:
 
     Attributes:
         holding: findings that hold now; new: those of them that did not yet hold, or less severely.
+        failed: rules that raised, in words.
     """
 
     holding: tuple[Finding, ...]
     new: tuple[Finding, ...]
+    failed: tuple[str, ...] = ()
 
 
 class Doctor:
@@ -34,7 +36,7 @@ class Doctor:
 
     def __init__(self, rules: Mapping[str, Any], facts: Facts, warm_up: int) -> None:
         self.rules, self.facts, self.warm_up = dict(rules), facts, warm_up
-        self._judges = [rule for rule in rules.values() if isinstance(rule, Judges)]
+        self._judges = {name: rule for name, rule in rules.items() if isinstance(rule, Judges)}
         self._history = History()
         self._judged_at = -LEAST
         self._holding: tuple[Finding, ...] = ()
@@ -53,49 +55,61 @@ class Doctor:
         if vitals.step - self._judged_at < LEAST:
             return Diagnosis(self._holding, ())
         self._judged_at = vitals.step
-        warming_up = vitals.step <= self.warm_up
-        streaks: dict[str, int] = {}
+        before, streaks, failed = self._streaks, {}, []
         holding, new = [], []
-        for rule in self._judges:
-            if warming_up and not getattr(rule, "early", False):
+        for name, rule in list(self._judges.items()):
+            try:
+                found = self._asked(rule, smoothed)
+            except Exception as error:  # a stranger's code does not end a run that it observes
+                del self._judges[name]
+                failed.append(f"rule {name!r} failed and is asked no more: {type(error).__name__}: {error}")
                 continue
-            for finding in rule.judge(smoothed, self._history, self.facts):
-                if warming_up and finding.severity != "fatal":
-                    continue
-                key = f"{finding.code} {finding.where}"
-                streaks[key] = self._streaks.get(key, 0) + 1
+            for finding in found:
+                key = key_of(finding)
+                streaks[key] = before.get(key, 0) + 1
                 if streaks[key] < rule.patience:
                     continue
-                found = attrs.evolve(finding, step=vitals.step)
-                holding.append(found)
+                holding.append(finding)
                 if self._known.get(key) not in (finding.severity, "fatal"):
-                    new.append(found)
-                    self._known[key] = finding.severity
+                    new.append(finding)
         self._streaks = streaks
-        for finding in new:
-            self._since.setdefault(f"{finding.code} {finding.where}", vitals.step)
-            if getattr(self.rules.get(finding.code), "lasting", False) and finding.severity != "note":
-                self._lasting.setdefault(finding.code, f"{finding.code} {finding.where}")
+        self._believe(new)
         # What was a consequence once stays one, also after its root has passed.
         for finding in holding:
-            key = f"{finding.code} {finding.where}"
-            self._roots[key] = self._explained(finding.code, key, holding) or self._roots.get(key, "")
-        roots = self._roots
+            key = key_of(finding)
+            self._roots[key] = self._explained(finding, holding) or self._roots.get(key, "")
         self._holding, fresh = (
-            tuple(attrs.evolve(finding, because=roots[f"{finding.code} {finding.where}"]) for finding in found)
-            for found in (holding, new)
+            tuple(attrs.evolve(finding, because=self._roots[key_of(finding)]) for finding in some)
+            for some in (holding, new)
         )
-        return Diagnosis(self._holding, fresh)
+        return Diagnosis(self._holding, fresh, tuple(failed))
 
-    def _explained(self, code: str, key: str, holding: list[Finding]) -> str:
+    def _asked(self, rule: Any, vitals: Vitals) -> list[Finding]:
+        """What one rule says now; during the warm-up only what cannot wait."""
+        warming_up = vitals.step <= self.warm_up
+        if warming_up and not getattr(rule, "early", False):
+            return []
+        found = [attrs.evolve(f, step=vitals.step) for f in rule.judge(vitals, self._history, self.facts)]
+        return [finding for finding in found if finding.severity == "fatal" or not warming_up]
+
+    def _believe(self, new: list[Finding]) -> None:
+        for finding in new:
+            key = key_of(finding)
+            self._known[key] = finding.severity
+            self._since.setdefault(key, finding.step)
+            if getattr(self.rules.get(finding.code), "lasting", False) and finding.severity != "note":
+                self._lasting.setdefault(finding.code, key)
+
+    def _explained(self, finding: Finding, holding: list[Finding]) -> str:
         """The finding that this one follows from, as `code where`; empty if it stands on its own."""
-        for finding in holding:
-            rule = self.rules.get(finding.code)
-            if finding.severity != "note" and finding.code != code and code in getattr(rule, "explains", ()):
-                return f"{finding.code} {finding.where}"
-        for before, root in self._lasting.items():
-            began = self._since.get(root, 0) <= self._since.get(key, 0)
-            if before != code and began and code in getattr(self.rules.get(before), "explains", ()):
+        for other in holding:
+            rule = self.rules.get(other.code)
+            different = other.severity != "note" and other.code != finding.code
+            if different and finding.code in getattr(rule, "explains", ()):
+                return key_of(other)
+        for code, root in self._lasting.items():
+            began = self._since.get(root, 0) <= self._since.get(key_of(finding), 0)
+            if code != finding.code and began and finding.code in getattr(self.rules.get(code), "explains", ()):
                 return root
         return ""
 
@@ -120,6 +134,11 @@ class Doctor:
         )
         self._streaks, self._known = dict(state["streaks"]), dict(state["known"])
         self._since, self._lasting, self._roots = (dict(state[name]) for name in ("since", "lasting", "roots"))
+
+
+def key_of(finding: Finding) -> str:
+    """What tells findings apart: `code where`."""
+    return f"{finding.code} {finding.where}"
 
 
 def in_words(finding: Finding) -> str:

@@ -30,6 +30,9 @@ RARELY = 10  # steps between two measurements, at least, of what costs more than
 PAIRS = 64  # samples between which distances are measured
 TINY = 1e-30  # keeps quotients of float32 finite
 
+Pair = tuple[Tensor, Tensor]
+"""Of reals and of fakes."""
+
 
 class Probe:
     """Collects tensors in a step that is probed; `fetch` waits for the device once, for all of them.
@@ -120,22 +123,24 @@ class Probe:
             of_real, of_fake = (distances(x) for x in features)
             self.add("diversity/features", of_fake.mean() / (of_real.mean() + TINY))
 
-    def look_at(self, D: nn.Module, real: Tensor, fake: Tensor, y: Tensor | None) -> None:
+    def look_at(self, D: nn.Module, drawn: Pair, labels: "tuple[Tensor | None, Tensor | None]") -> None:
         """Slopes between reals and fakes, and reals that D never saw; in eval mode, which changes no statistics."""
         if not (self._lipschitz or self._held_out):
             return
-        training = D.training
+        modes = [(module, module.training) for module in D.modules()]
         D.eval()
         try:
+            (real, fake), (of_real, of_fake) = drawn, labels
             if self._lipschitz:
-                self.add("slope", _slope_between(D, real, fake, y))
+                self.add("slope", _slope_between(D, real, fake, of_real))
             if self._held_out is not None:
                 with torch.no_grad():
-                    rejected = D(fake, y).float()
-                    self.add("auc/seen", auc(D(real, y).float(), rejected))
+                    rejected = D(fake, of_fake).float()
+                    self.add("auc/seen", auc(D(real, of_real).float(), rejected))
                     self.add("auc/held-out", auc(D(*self._held_out).float(), rejected))
         finally:
-            D.train(training)
+            for module, training in modes:
+                module.training = training
 
 
 class PhaseProbe:
@@ -182,19 +187,18 @@ class PhaseProbe:
                 self._slopes = slopes(score, fake)
             fake.register_hook(self._keep_fake)  # type: ignore[no-untyped-call]
 
-    def compared(
-        self, D: nn.Module, real: Tensor, fake: Tensor, real_score: Tensor, fake_score: Tensor, y: Tensor | None
-    ) -> None:
-        """Reals and fakes side by side: balance and diversity."""
+    def compared(self, D: nn.Module, drawn: Pair, scores: Pair, labels: "tuple[Tensor | None, Tensor | None]") -> None:
+        """Reals and fakes side by side, before augmentation, with their scores: balance and diversity."""
         if self._probe is None:
             return
         with torch.no_grad():
-            real_score, fake_score = real_score.detach(), fake_score.detach()
+            real_score, fake_score = scores[0].detach(), scores[1].detach()
             self._probe.add("auc", auc(real_score, fake_score))
             self._probe.add("gap", real_score.mean() - fake_score.mean())
         if self._rare:
+            real, fake = drawn[0].detach(), drawn[1].detach()
             self._probe.compare(real, fake, self._layers.features() if self._layers else None)
-            self._probe.look_at(D, real.detach(), fake.detach(), y)
+            self._probe.look_at(D, (real, fake), labels)
 
     def backward(self) -> Any:
         """Around the phase's own backward: gradients that penalties take for themselves are none of ours."""

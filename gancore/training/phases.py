@@ -43,12 +43,13 @@ def discriminator_phase(
     z, fake_labels = game.latents.draw(game.batch_size)
     with torch.no_grad(), game.precision.autocast(), probe.passing(G.network):
         fake = G.network(z, fake_labels).float()
+    drawn = real, fake
     real, fake = D.shown(real), D.shown(fake)
     with game.precision.autocast(), probe.watching(D.network):
         real_score, fake_score = D.network(real, real_labels).float(), D.network(fake, fake_labels).float()
     probe.scored(real_score)
     probe.scored(fake_score)
-    probe.compared(D.network, real, fake, real_score, fake_score, fake_labels)
+    probe.compared(D.network, drawn, (real_score, fake_score), (real_labels, fake_labels))
     loss = game.loss.discriminator(real_score, fake_score)
     numbers.add("loss/discriminator", loss)
     numbers.add("score/real", real_score.mean())

@@ -189,6 +189,8 @@ class Run:
         vitals = checkup.probe.fetch(self.step)
         self._vitals = [*self._vitals[-2:], {"step": vitals.step, "numbers": dict(vitals.numbers)}]
         diagnosis = checkup.doctor.examine(vitals)
+        for words in diagnosis.failed:
+            self.notice(words)
         self._tell(Probed, lambda callback: callback.probed(self, vitals, diagnosis.holding))
         for finding in diagnosis.new:
             if finding.severity != "note":

@@ -311,7 +311,7 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
             real_score, fake_score = D(real), D(fake)
         tap.scored(real_score)
         tap.scored(fake_score)
-        tap.compared(D, real, fake, real_score, fake_score, None)
+        tap.compared(D, (real, fake), (real_score, fake_score), (None, None))
         loss, penalty = fake_score.mean() - real_score.mean(), D(real).square().mean()
         tap.summed(loss, {"penalty": penalty}, parameters)
         with tap.backward():

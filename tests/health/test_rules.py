@@ -287,6 +287,26 @@ def test_a_resumed_doctor_goes_on_where_it_was() -> None:
     assert begun + examined(second, *[sick] * 4, start=2) == expected
 
 
+def test_a_rule_that_fails_is_asked_no_more_and_the_others_are() -> None:
+    class Fails(Moody):
+        def judge(self, vitals: Vitals, history: Any, facts: Facts) -> Iterable[Finding]:
+            raise KeyError("rho")
+
+    doctor = Doctor({"fails": Fails("fails"), "moody": Moody()}, facts(), warm_up=-1)
+    first = doctor.examine(Vitals(0, {"moody": 1.0}, {}))
+    assert first.failed == ("rule 'fails' failed and is asked no more: KeyError: 'rho'",)
+    assert doctor.examine(Vitals(10, {"moody": 1.0}, {})).failed == ()
+    assert len(doctor.examine(Vitals(20, {"moody": 1.0}, {})).holding) == 1
+
+
+def test_what_lasts_explains_nothing_that_began_before_it() -> None:
+    root, leaf = Moody("root", explains=("leaf",), lasting=True), Moody("leaf")
+    doctor = Doctor({"root": root, "leaf": leaf}, facts(), warm_up=-1)
+    probes = [{"leaf": 1.0}] * 3 + [{"root": 1.0}] * 3 + [{"leaf": 1.0}] * 3
+    last = [doctor.examine(Vitals(10 * i, numbers, {})) for i, numbers in enumerate(probes)][-1]
+    assert [finding.because for finding in last.holding] == [""]
+
+
 def test_no_rule_explains_what_explains_it() -> None:
     """Else two findings would each follow from the other, and nobody would be told what to change."""
     graph = {name: set(getattr(rule, "explains", ())) for name, rule in RULES.items()}

@@ -51,10 +51,10 @@ class Doctor:
         return [f for rule in self.rules.values() if isinstance(rule, Lints) for f in rule.lint(self.facts)]
 
     def examine(self, vitals: Vitals) -> Diagnosis:
-        smoothed = self._history.take(vitals)
         if vitals.step - self._judged_at < LEAST:
             return Diagnosis(self._holding, ())
         self._judged_at = vitals.step
+        smoothed = self._history.take(vitals)
         before, streaks, failed = self._streaks, {}, []
         holding, new = [], []
         for name, rule in list(self._judges.items()):

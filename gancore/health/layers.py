@@ -4,7 +4,7 @@ Measured at the layers' outputs (pre-activations): gradients of weights can look
 vanishes (Glorot & Bengio 2010, equation 14).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -21,11 +21,20 @@ class Layers:
 
     Args:
         listening: whether a gradient that passes by now is one to measure.
+        channels: whether to look at every channel, too.
+        layers: the network's `weight_layers`, where they are known already.
     """
 
-    def __init__(self, network: nn.Module, listening: Callable[[], bool]) -> None:
-        self._layers = weight_layers(network)
-        self._listening = listening
+    def __init__(
+        self,
+        network: nn.Module,
+        listening: Callable[[], bool],
+        *,
+        channels: bool = True,
+        layers: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        self._layers = weight_layers(network) if layers is None else layers
+        self._listening, self.channels = listening, channels
         self._norms: dict[str, Tensor] = {}
         self._sizes: dict[str, int] = {}
         self._scales: dict[str, float] = {}
@@ -84,17 +93,18 @@ class Layers:
         if not self._listening():
             return
         g = gradient.detach()
-        moved = g.abs().amax([d for d in range(g.dim()) if d != 1]) if g.dim() > 1 else g.abs().amax()
-        # Squares of 1e-20 are 0 in float32: small tensors in float64, of large ones at least the largest entry.
+        # Squares of 1e-20 are 0 in float32; to convert a large tensor would cost more than that is worth.
         norm = torch.linalg.vector_norm(g, dtype=torch.float64 if g.numel() <= SMALL else torch.float32)
-        norm = torch.maximum(norm, moved.amax())
         size = g.numel()
         if name in self._norms:  # of another call in the same phase: reals, then fakes
             norm = torch.hypot(norm, self._norms[name])
-            moved = torch.maximum(moved, self._moved[name])
             size += self._sizes[name]
-        self._norms[name], self._moved[name], self._sizes[name] = norm, moved, size
+        self._norms[name], self._sizes[name] = norm, size
         self._scales[name] = len(g) / size**0.5
+        if self.channels:
+            moved = g.abs().amax([d for d in range(g.dim()) if d != 1]) if g.dim() > 1 else g.abs().amax()
+            before = self._moved.get(name)
+            self._moved[name] = moved if before is None else torch.maximum(moved, before)
 
 
 def weight_layers(network: nn.Module) -> dict[str, nn.Module]:

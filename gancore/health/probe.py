@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from gancore.contracts import Role, Vitals
-from gancore.health.layers import Layers
+from gancore.health.layers import Layers, weight_layers
 
-WINDOW = 5  # probes in which a unit must not have moved at all to be called dead
+WINDOW = 5  # looks in which a unit must not have moved at all to be called dead
 RARE = (
-    "B", "C", "slope", "penalty/discriminator", "penalty/generator", "auc/seen", "auc/held-out",
+    "B", "C", "auc", "gap", "slope", "penalty/discriminator", "penalty/generator", "auc/seen", "auc/held-out",
     "diversity", "duplicates", "diversity/features", "update/discriminator", "update/generator",
 )  # fmt: skip
+WEIGHED = 50  # steps between two measurements, at least, of the penalties' own gradient: a double backward more
 RARELY = 10  # steps between two measurements, at least, of what costs more than a look: RARE
 PAIRS = 64  # samples between which distances are measured
 TINY = 1e-30  # keeps quotients of float32 finite
@@ -54,6 +55,10 @@ class Probe:
         self._numbers: dict[str, Tensor] = {}
         self._kept: dict[str, float] = {}  # of what is not measured in every probe
         self._layers: dict[Role, Layers] = {}
+        self._dead: dict[Role, dict[str, float]] = {}  # the shares that were last measured
+        self._networks: dict[Role, nn.Module] = {}
+        self._weights: dict[Role, Mapping[str, nn.Module]] = {}
+        self._order: list[bool] = []
         self._idle: dict[Role, Tensor] = {}  # by channel: probes in a row without any signal
 
     def phase(self, role: Role, *, whole: bool, weigh: bool = False, rare: bool = True) -> "PhaseProbe":
@@ -63,29 +68,41 @@ class Probe:
 
     def fetch(self, step: int) -> Vitals:
         """What was collected since the last fetch. Waits for the device."""
-        values = iter(self.gathered().tolist())
+        gathered = self.gathered().tolist()
+        narrow, wide = iter(gathered), iter(gathered[self._order.count(False) :])
+        values = (next(wide) if is_wide else next(narrow) for is_wide in self._order)
         numbers = {name: next(values) for name in self._numbers}
-        self._kept |= {name: value for name, value in numbers.items() if name in RARE}
         found: dict[Role, dict[str, dict[str, float]]] = {}
         for role, layers in self._layers.items():
-            signals = [next(values) * layers.scale(name) for name in layers.names]
-            found[role] = {
-                name: {"gradient": signal, "dead": next(values)}
-                for name, signal in zip(layers.names, signals, strict=True)
-            }
+            signals = {name: next(values) * layers.scale(name) for name in layers.names}
+            if layers.channels:
+                self._dead[role] = {name: next(values) for name in layers.names}
+            dead = self._dead.get(role, {})
+            found[role] = {name: {"gradient": signals[name], "dead": dead.get(name, 0.0)} for name in layers.names}
+            if signals:
+                first, *_, last = (*signals.values(), *signals.values())
+                numbers[f"rho/{role}"] = first / max(last, TINY)
+        if {"A", "B", "gradient/generator"} <= numbers.keys():
+            numbers["C"] = numbers["gradient/generator"] / max(numbers["A"] * numbers["B"], TINY)
+        self._kept |= {name: value for name, value in numbers.items() if name in RARE}
         self._numbers, self._layers = {}, {}
         return Vitals(step, {**self._kept, **numbers}, found)
 
     def gathered(self) -> Tensor:
-        """All numbers in the order of their names, then for every network its layers' norms and shares of dead
-        channels; still on the device."""
+        """All numbers, and for every network its layers' norms and shares of dead channels; still on the device, those
+        that are measured in float64 last (`_order` tells which)."""
         flat = list(self._numbers.values())
         for role, layers in self._layers.items():
             flat += [layers.norm(name) for name in layers.names]
-            flat += self._dead(role, layers)
-        return torch.stack([value.double() for value in flat]) if flat else torch.empty(0)
+            flat += self._shares_of_dead(role, layers) if layers.channels else []
+        # Converted together, not one by one: half of the cost of a probe is the number of operations.
+        wide = [value for value in flat if value.dtype == torch.float64]
+        narrow = [value for value in flat if value.dtype != torch.float64]
+        self._order = [value.dtype == torch.float64 for value in flat]
+        parts = [torch.stack(some).double() for some in (narrow, wide) if some]
+        return torch.cat(parts) if parts else torch.empty(0)
 
-    def _dead(self, role: Role, layers: Layers) -> list[Tensor]:
+    def _shares_of_dead(self, role: Role, layers: Layers) -> list[Tensor]:
         """For every layer, the share of channels without any signal in the last WINDOW probes."""
         counts = [layers.moved(name).reshape(-1) for name in layers.names]
         if not counts:
@@ -99,11 +116,17 @@ class Probe:
         return [part.mean() for part in torch.split((idle >= WINDOW).float(), [len(count) for count in counts])]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"idle": dict(self._idle), "kept": self._kept, "measured": dict(self._numbers)}
+        return {"idle": dict(self._idle), "dead": self._dead, "kept": self._kept, "measured": dict(self._numbers)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._idle, self._kept = dict(state["idle"]), dict(state["kept"])
+        self._idle, self._kept, self._dead = dict(state["idle"]), dict(state["kept"]), dict(state["dead"])
         self._numbers = dict(state["measured"])
+
+    def weight_layers(self, role: Role, network: nn.Module) -> Mapping[str, nn.Module]:
+        """Those of a player's network, looked for once."""
+        if self._networks.get(role) is not network:
+            self._networks[role], self._weights[role] = network, weight_layers(network)
+        return self._weights[role]
 
     def add(self, name: str, value: Tensor) -> None:
         self._numbers[name] = value.detach()
@@ -164,7 +187,9 @@ class PhaseProbe:
         if self._probe is None:
             yield
             return
-        self._layers = self._layers or Layers(network, lambda: self._listening)
+        if self._layers is None:
+            layers = self._probe.weight_layers(self._role, network)
+            self._layers = Layers(network, lambda: self._listening, channels=self._rare, layers=layers)
         with self._layers.attached():
             yield
 
@@ -189,16 +214,15 @@ class PhaseProbe:
 
     def compared(self, D: nn.Module, drawn: Pair, scores: Pair, labels: "tuple[Tensor | None, Tensor | None]") -> None:
         """Reals and fakes side by side, before augmentation, with their scores: balance and diversity."""
-        if self._probe is None:
+        if self._probe is None or not self._rare:
             return
         with torch.no_grad():
             real_score, fake_score = scores[0].detach(), scores[1].detach()
             self._probe.add("auc", auc(real_score, fake_score))
             self._probe.add("gap", real_score.mean() - fake_score.mean())
-        if self._rare:
-            real, fake = drawn[0].detach(), drawn[1].detach()
-            self._probe.compare(real, fake, self._layers.features() if self._layers else None)
-            self._probe.look_at(D, (real, fake), labels)
+        real, fake = drawn[0].detach(), drawn[1].detach()
+        self._probe.compare(real, fake, self._layers.features() if self._layers else None)
+        self._probe.look_at(D, (real, fake), labels)
 
     def backward(self) -> Any:
         """Around the phase's own backward: gradients that penalties take for themselves are none of ours."""
@@ -226,12 +250,9 @@ class PhaseProbe:
             self._weigh(self._scales, self._of_penalty, parameters)
         if self._probe is None or self._layers is None:
             return
-        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-        self._probe.add(f"gradient/{self._role}", norm)
-        self._attribute(norm)
-        if names := self._layers.names:
-            ends = self._layers.rms(names[0]), self._layers.rms(names[-1])
-            self._probe.add(f"rho/{self._role}", ends[0] / (ends[1] + TINY))
+        norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
+        self._probe.add(f"gradient/{self._role}", torch.linalg.vector_norm(torch.stack(norms)))
+        self._attribute()
         self._probe.add_layers(self._role, self._layers)
 
     def _weigh(self, probe: Probe, of_penalty: "list[Tensor | None]", parameters: Sequence[Tensor]) -> None:
@@ -243,7 +264,7 @@ class PhaseProbe:
         penalty = get_total_norm([gradient for gradient in of_penalty if gradient is not None])
         probe.add(f"penalty/{self._role}", penalty / (get_total_norm(of_loss) + TINY))
 
-    def _attribute(self, norm: Tensor) -> None:
+    def _attribute(self) -> None:
         assert self._probe is not None
         if not self._at_scores:
             return
@@ -265,7 +286,6 @@ class PhaseProbe:
         else:
             B = self._slopes.mean()
         self._probe.add("B", B)
-        self._probe.add("C", norm / (A * B + TINY))
 
     def before_update(self, parameters: Sequence[Tensor]) -> None:
         if self._probe is not None and self._layers is not None and self._rare:

@@ -30,7 +30,7 @@ from gancore.contracts import (
 from gancore.errors import GancoreError, NonFiniteError, RunFolderError, UnhealthyError
 from gancore.health.doctor import Doctor, in_words
 from gancore.health.nonfinite import finding_of
-from gancore.health.probe import NOTHING, RARELY, PhaseProbe, Probe
+from gancore.health.probe import NOTHING, RARELY, WEIGHED, PhaseProbe, Probe
 from gancore.training.ema import Ema
 from gancore.training.numbers import Numbers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
@@ -177,13 +177,15 @@ class Run:
             return NOTHING
         each = self.n_critic if role == "discriminator" else 1
         step = index // each
+        due, rarely, weighed = (_multiple(self.checkup.every, least) for least in (1, RARELY, WEIGHED))
         rhythm = (self.game.discriminator if role == "discriminator" else self.game.generator).slowest_penalty
-        rarely = self.checkup.every * math.ceil(RARELY / self.checkup.every)
-        begin = step // rarely * rarely * each
-        weigh = rhythm > 0 and index % rhythm == 0 and index - rhythm < begin
-        whole = (step + 1) % self.checkup.every == 0 and index % each == each - 1
-        rare = (step + 1) % rarely == 0
-        return self.checkup.probe.phase(role, whole=whole, weigh=weigh, rare=rare)
+        begin = step // weighed * weighed * each
+        return self.checkup.probe.phase(
+            role,
+            whole=(step + 1) % due == 0 and index % each == each - 1,
+            weigh=rhythm > 0 and index % rhythm == 0 and index - rhythm < begin,
+            rare=(step + 1) % rarely == 0,
+        )
 
     def _examine(self, checkup: "Checkup") -> None:
         vitals = checkup.probe.fetch(self.step)
@@ -456,3 +458,8 @@ class Run:
     def _farewell(self, key: str, callback: Any, ending: Ending) -> None:
         with self._survived(key):
             callback.train_ended(self, ending)
+
+
+def _multiple(every: int, least: int) -> int:
+    """The smallest multiple of `every` that is at least `least`."""
+    return every * math.ceil(least / every)

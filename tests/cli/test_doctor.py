@@ -70,7 +70,7 @@ def test_findings_come_with_evidence_remedy_and_the_lines_to_change(gancore: Gan
     )
     assert lines[at + 1] == "  The gradient dies on its way back through the generator: it does not reach layers.0."
     assert lines[at + 2].startswith("  rho ")
-    assert lines[at + 2].endswith("; judged by: rho, or a layer / the median layer, < 1e-05")
+    assert lines[at + 2].endswith("; judged by: a layer / the strongest layer behind it < 1e-05")
     assert '  → Use activation = "leaky-relu", init = "he".  https://arxiv.org/abs/1502.01852' in lines
     assert '    -activation = "sigmoid"' in lines
     assert '    +activation = "leaky-relu"' in lines

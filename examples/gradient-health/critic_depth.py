@@ -65,7 +65,7 @@ def train(width: int, regularizer: str, updates: int, batch_size: int) -> dict[s
     found: dict[str, Any] = {}
     for i in range(updates):
         # The first update is measured by the next one's phase: a probe sees the weights before they are changed.
-        look = i == 1 or (i + 1) % max(1, updates // 15) == 0
+        look = i == 1 or (i + 1) % max(10, updates // 15) == 0
         taps = run.checkup.probe.phase("discriminator", whole=look, weigh=False)
         discriminator_phase(run.game, i, run.numbers, measure=False, probe=taps)
         if look:

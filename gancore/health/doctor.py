@@ -38,7 +38,7 @@ class Doctor:
         self.rules, self.facts, self.warm_up = dict(rules), facts, warm_up
         self._judges = {name: rule for name, rule in rules.items() if isinstance(rule, Judges)}
         self._history = History()
-        self._judged_at = -LEAST
+        self._judged_at = 0
         self._holding: tuple[Finding, ...] = ()
         self._streaks: dict[str, int] = {}
         self._known: dict[str, str] = {}

@@ -5,7 +5,7 @@ vanishes (Glorot & Bengio 2010, equation 14).
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ class Layers:
 
     Args:
         listening: whether a gradient that passes by now is one to measure.
-        channels: whether to look at every channel, too.
+        channels: whether to look at every channel, and to keep what goes into the layers, too.
         layers: the network's `weight_layers`, where they are known already.
     """
 
@@ -52,6 +52,7 @@ class Layers:
         return self._norms[name] * self.scale(name)
 
     def norm(self, name: str) -> Tensor:
+        """Always float64, so that layers stay together, in their order."""
         return self._norms[name]
 
     def scale(self, name: str) -> float:
@@ -71,18 +72,19 @@ class Layers:
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            for name, layer in self._layers.items():
-                handle = layer.register_forward_hook(self._hook(name))
-                stack.callback(handle.remove)
+        handles = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
+        try:
             yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def called(_: nn.Module, inputs: Any, output: Any) -> None:
             if name not in self._inputs:
                 self._met.append(name)
                 self._inputs[name] = []
-            if inputs and isinstance(inputs[0], Tensor):
+            if self.channels and inputs and isinstance(inputs[0], Tensor):
                 self._inputs[name].append(inputs[0].detach())
             if isinstance(output, Tensor) and output.requires_grad:
                 output.register_hook(lambda gradient: self._heard(name, gradient))  # type: ignore[no-untyped-call]
@@ -94,7 +96,8 @@ class Layers:
             return
         g = gradient.detach()
         # Squares of 1e-20 are 0 in float32; to convert a large tensor would cost more than that is worth.
-        norm = torch.linalg.vector_norm(g, dtype=torch.float64 if g.numel() <= SMALL else torch.float32)
+        small = g.numel() <= SMALL
+        norm = torch.linalg.vector_norm(g, dtype=torch.float64) if small else torch.linalg.vector_norm(g).double()
         size = g.numel()
         if name in self._norms:  # of another call in the same phase: reals, then fakes
             norm = torch.hypot(norm, self._norms[name])

@@ -12,13 +12,13 @@ the loss wants a D of bounded slope.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from gancore.contracts import Role, Vitals
+from gancore.contracts import ROLES, Role, Vitals
 from gancore.health.layers import Layers, weight_layers
 
 WINDOW = 5  # looks in which a unit must not have moved at all to be called dead
@@ -34,9 +34,12 @@ TINY = 1e-30  # keeps quotients of float32 finite
 Pair = tuple[Tensor, Tensor]
 """Of reals and of fakes."""
 
+Label = tuple[str, str, str, float]
+"""Of a measured value: number, gradient or dead; the network's role, if it is of a layer; name; a factor."""
+
 
 class Probe:
-    """Collects tensors in a step that is probed; `fetch` waits for the device once, for all of them.
+    """Collects tensors in the steps that are probed; `fetched` waits for the device once, for all of them.
 
     Args:
         mixes_samples: whether D says so: then ds_i/dx_i is measured by a backward of its own.
@@ -58,7 +61,7 @@ class Probe:
         self._dead: dict[Role, dict[str, float]] = {}  # the shares that were last measured
         self._networks: dict[Role, nn.Module] = {}
         self._weights: dict[Role, Mapping[str, nn.Module]] = {}
-        self._order: list[bool] = []
+        self._closed: list[dict[str, Any]] = []  # probes that were not fetched yet
         self._idle: dict[Role, Tensor] = {}  # by channel: probes in a row without any signal
 
     def phase(self, role: Role, *, whole: bool, weigh: bool = False, rare: bool = True) -> "PhaseProbe":
@@ -66,41 +69,57 @@ class Probe:
         costs more than a look."""
         return PhaseProbe(self, role, whole, weigh, rare) if whole or weigh else NOTHING
 
-    def fetch(self, step: int) -> Vitals:
-        """What was collected since the last fetch. Waits for the device."""
-        gathered = self.gathered().tolist()
-        narrow, wide = iter(gathered), iter(gathered[self._order.count(False) :])
-        values = (next(wide) if is_wide else next(narrow) for is_wide in self._order)
-        numbers = {name: next(values) for name in self._numbers}
-        found: dict[Role, dict[str, dict[str, float]]] = {}
+    def close(self, step: int) -> None:
+        """What was collected since the last time is of this step. Does not wait for the device: `fetched` does."""
+        found: list[tuple[Label, Tensor]] = [(("number", "", name, 1.0), x) for name, x in self._numbers.items()]
         for role, layers in self._layers.items():
-            signals = {name: next(values) * layers.scale(name) for name in layers.names}
+            found += [(("gradient", role, name, layers.scale(name)), layers.norm(name)) for name in layers.names]
             if layers.channels:
-                self._dead[role] = {name: next(values) for name in layers.names}
-            dead = self._dead.get(role, {})
-            found[role] = {name: {"gradient": signals[name], "dead": dead.get(name, 0.0)} for name in layers.names}
-            if signals:
-                first, *_, last = (*signals.values(), *signals.values())
-                numbers[f"rho/{role}"] = first / max(last, TINY)
+                shares = zip(layers.names, self._shares_of_dead(role, layers), strict=True)
+                found += [(("dead", role, name, 1.0), share) for name, share in shares]
+        # Numbers of a kind are converted together: half of the cost of a probe is the number of operations.
+        found.sort(key=lambda item: item[1].dtype == torch.float64)
+        if found:
+            wide = [value for _, value in found if value.dtype == torch.float64]
+            narrow = [value for _, value in found[: len(found) - len(wide)]]
+            parts = [torch.stack(some).double() for some in (narrow, wide) if some]
+            self._closed.append({"step": step, "labels": [label for label, _ in found], "values": torch.cat(parts)})
+        self._numbers, self._layers = {}, {}
+
+    def fetched(self) -> list[Vitals]:
+        """What was measured since the last time, step by step. Waits for the device, once for all of them."""
+        closed, self._closed = self._closed, []
+        if not closed:
+            return []
+        values = iter(torch.cat([entry["values"] for entry in closed]).tolist())
+        return [self._vitals(entry, values) for entry in closed]
+
+    def fetch(self, step: int) -> Vitals:
+        """What was measured last, with what was collected since as that of `step`."""
+        self.close(step)
+        return [Vitals(step, self._kept, {}), *self.fetched()][-1]
+
+    def _vitals(self, entry: Mapping[str, Any], values: Iterator[float]) -> Vitals:
+        found: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in ("number", "gradient", "dead")}
+        for kind, role, name, scale in entry["labels"]:
+            found[kind].setdefault(role, {})[name] = next(values) * scale
+        numbers, gradients = found["number"].get("", {}), found["gradient"]
+        for role, signals in gradients.items():
+            first, *_, last = (*signals.values(), *signals.values())
+            numbers[f"rho/{role}"] = first / max(last, TINY)
         if {"A", "B", "gradient/generator"} <= numbers.keys():
             numbers["C"] = numbers["gradient/generator"] / max(numbers["A"] * numbers["B"], TINY)
         self._kept |= {name: value for name, value in numbers.items() if name in RARE}
-        self._numbers, self._layers = {}, {}
-        return Vitals(step, {**self._kept, **numbers}, found)
-
-    def gathered(self) -> Tensor:
-        """All numbers, and for every network its layers' norms and shares of dead channels; still on the device, those
-        that are measured in float64 last (`_order` tells which)."""
-        flat = list(self._numbers.values())
-        for role, layers in self._layers.items():
-            flat += [layers.norm(name) for name in layers.names]
-            flat += self._shares_of_dead(role, layers) if layers.channels else []
-        # Converted together, not one by one: half of the cost of a probe is the number of operations.
-        wide = [value for value in flat if value.dtype == torch.float64]
-        narrow = [value for value in flat if value.dtype != torch.float64]
-        self._order = [value.dtype == torch.float64 for value in flat]
-        parts = [torch.stack(some).double() for some in (narrow, wide) if some]
-        return torch.cat(parts) if parts else torch.empty(0)
+        self._dead |= cast(dict[Role, dict[str, float]], found["dead"])
+        layers: dict[Role, dict[str, dict[str, float]]] = {
+            role: {
+                name: {"gradient": signal, "dead": self._dead.get(role, {}).get(name, 0.0)}
+                for name, signal in gradients.get(role, {}).items()
+            }
+            for role in ROLES
+            if role in gradients
+        }
+        return Vitals(entry["step"], {**self._kept, **numbers}, layers)
 
     def _shares_of_dead(self, role: Role, layers: Layers) -> list[Tensor]:
         """For every layer, the share of channels without any signal in the last WINDOW probes."""
@@ -116,11 +135,17 @@ class Probe:
         return [part.mean() for part in torch.split((idle >= WINDOW).float(), [len(count) for count in counts])]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"idle": dict(self._idle), "dead": self._dead, "kept": self._kept, "measured": dict(self._numbers)}
+        return {
+            "idle": dict(self._idle),
+            "dead": self._dead,
+            "kept": self._kept,
+            "collected": dict(self._numbers),
+            "closed": list(self._closed),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._idle, self._kept, self._dead = dict(state["idle"]), dict(state["kept"]), dict(state["dead"])
-        self._numbers = dict(state["measured"])
+        self._numbers, self._closed = dict(state["collected"]), list(state["closed"])
 
     def weight_layers(self, role: Role, network: nn.Module) -> Mapping[str, nn.Module]:
         """Those of a player's network, looked for once."""

@@ -28,7 +28,7 @@ from gancore.contracts import (
     Vitals,
 )
 from gancore.errors import GancoreError, NonFiniteError, RunFolderError, UnhealthyError
-from gancore.health.doctor import Doctor, in_words
+from gancore.health.doctor import LEAST, Doctor, in_words
 from gancore.health.nonfinite import finding_of
 from gancore.health.probe import NOTHING, RARELY, WEIGHED, PhaseProbe, Probe
 from gancore.training.ema import Ema
@@ -44,6 +44,7 @@ class Checkup:
 
     Attributes:
         every: steps between two probes.
+        rhythm: steps between two looks at what they have measured, which wait for the device.
         recorder: whether to keep the last whole state, to find what went wrong after it.
         action: what to do about findings, see `gancore.experiment.Health`.
     """
@@ -53,6 +54,10 @@ class Checkup:
     every: int
     recorder: bool = True
     action: Literal["observe", "warn", "stop", "heal"] = "observe"
+
+    @property
+    def rhythm(self) -> int:
+        return _multiple(self.every, LEAST)
 
 
 @define(eq=False)
@@ -122,6 +127,8 @@ class Run:
                 self.clock.add_(1)
                 self.ema.update(self.step)
                 self._whole = True
+                if self.checkup and self.step % self.checkup.every == 0:
+                    self.checkup.probe.close(self.step)
                 if self._stopping:
                     return
 
@@ -166,7 +173,7 @@ class Run:
     def _next_stop(self) -> int:
         """The next step at which somebody wants to look."""
         rhythms = [self.log_every, *(metric.every for metric in self.metrics.values())]
-        rhythms += [self.checkup.every] if self.checkup else []
+        rhythms += [self.checkup.rhythm] if self.checkup else []
         rhythms += [callback.every for callback in self.callbacks.values() if isinstance(callback, Stepped)]
         return min(self.steps, *((self.step // every + 1) * every for every in rhythms))
 
@@ -188,8 +195,12 @@ class Run:
         )
 
     def _examine(self, checkup: "Checkup") -> None:
-        vitals = checkup.probe.fetch(self.step)
-        self._vitals = [*self._vitals[-2:], {"step": vitals.step, "numbers": dict(vitals.numbers)}]
+        """Judge what was probed since the last time, tell it, and act on it."""
+        for vitals in checkup.probe.fetched():
+            self._vitals = [*self._vitals[-2:], {"step": vitals.step, "numbers": dict(vitals.numbers)}]
+            self._judge(checkup, vitals)
+
+    def _judge(self, checkup: "Checkup", vitals: Vitals) -> None:
         diagnosis = checkup.doctor.examine(vitals)
         for words in diagnosis.failed:
             self.notice(words)
@@ -214,7 +225,7 @@ class Run:
                 numbers |= self._evaluate(key, metric)
         if numbers:
             self._tell(Logged, lambda callback: callback.logged(self, numbers))
-        if self.checkup and self.step % self.checkup.every == 0:
+        if self.checkup:
             self._examine(self.checkup)  # before the next line: what it found belongs into a checkpoint
         self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
 

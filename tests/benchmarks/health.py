@@ -60,9 +60,9 @@ def advance(run: Any, steps: int) -> float:
     begin = time.perf_counter()
     end = run.step + steps
     while run.step < end:
-        every = run.checkup.every if run.checkup else steps
-        run.advance(min(end - run.step, every - run.step % every))
-        if run.checkup and run.step % every == 0:
+        rhythm = run.checkup.rhythm if run.checkup else steps
+        run.advance(min(end - run.step, rhythm - run.step % rhythm))
+        if run.checkup and run.step % rhythm == 0:
             run._examine(run.checkup)
     return time.perf_counter() - begin
 

@@ -1,6 +1,7 @@
 """What the probe measures, against plain autograd in float64."""
 
 import copy
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -328,8 +329,10 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
         with tap.backward():
             (-score.mean()).backward()
         tap.gradients(list(G.parameters()))
-        assert probe.gathered().device.type == DEVICE
-        assert set(probe._numbers) == {
+        probe.close(1)
+        (closed,) = probe.state_dict()["closed"]
+        assert closed["values"].device.type == DEVICE
+        assert {name for kind, _, name, _ in closed["labels"] if kind == "number"} == {
             "auc", "gap", "diversity", "duplicates", "diversity/features", "slope", "auc/seen", "auc/held-out",
             "penalty/discriminator", "gradient/discriminator", "discriminator/A",
             "update/discriminator", "gradient/generator", "A", "B",
@@ -348,3 +351,19 @@ def test_bfloat16_measures_the_same_game(tmp_path: Path) -> None:
         found.append(run.checkup.probe.fetch(1).numbers)
     for name in ("A", "B", "C", "rho/generator", "rho/discriminator", "gradient/generator"):
         assert found[1][name] == pytest.approx(found[0][name], rel=0.1), name
+
+
+def test_probes_of_neighbouring_steps_are_fetched_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(EXPERIMENT.format(loss="nonsaturating"))
+    settings = ['callback=[{name="health"}]', "health.every=1", "train.steps=25", "log.every=1000"]
+    run = gancore.load(file, settings).assemble(out=tmp_path / "run")
+    waits: list[int] = []
+    fetched = Probe.fetched
+    monkeypatch.setattr(Probe, "fetched", lambda self: (waits.append(run.step), fetched(self))[1])
+    run.train()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "health.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 26))
+    assert waits == [10, 20, 25]
+    assert all(line["numbers"]["A"] > 0 and line["layers"]["generator"] for line in lines)
+    assert len({line["numbers"]["A"] for line in lines}) == 25, "every step's own"

@@ -107,14 +107,14 @@ def test_a_resumed_training_finds_what_the_whole_one_finds(
     """Smoothed numbers, their history, streaks of findings and dead units go on where they were."""
 
     def assembled(*overrides: str, out: Path | None = None) -> Any:
-        rhythm = ("health.every=5", "checkpoint.every=25", "train.held_out=16", "train.steps=60")
+        rhythm = ("health.every=5", "checkpoint.every=35", "train.held_out=16", "train.steps=60")
         run = assemble(experiments["mlp_adam"], *rhythm, *overrides, out=out)
         doctor = Doctor({"always": Always()}, run.checkup.doctor.facts, warm_up=10)
         run.checkup = attrs.evolve(run.checkup, doctor=doctor)
         return run
 
     assembled(out=tmp_path / "whole").train()
-    assembled("train.steps=40", out=tmp_path / "died").train()  # checkpoints at 25 and 40
+    assembled("train.steps=40", out=tmp_path / "died").train()  # checkpoints at 35 and 40
     shutil.rmtree(tmp_path / "died" / "checkpoints" / "step-00000040")
     resumed = assembled()
     resumed.make_folder = lambda: tmp_path / "died"
@@ -123,7 +123,7 @@ def test_a_resumed_training_finds_what_the_whole_one_finds(
     for file in ("health.jsonl", "health.json"):
         assert (tmp_path / "died" / file).read_text() == (tmp_path / "whole" / file).read_text()
     (finding,) = json.loads((tmp_path / "whole" / "health.json").read_text())["findings"]
-    assert finding["first_step"] <= 25 < finding["last_step"]
+    assert finding["first_step"] <= 35 < finding["last_step"]
 
 
 def test_what_was_measured_before_a_checkpoint_is_not_lost(

@@ -9,7 +9,7 @@ from attrs import frozen
 from gancore.contracts import Change, Facts, Finding, Judges, Lints, Vitals
 from gancore.health.history import History
 
-LEAST = 10  # steps between two judgements: probes of neighbouring steps are no independent witnesses
+LEAST = 10  # steps with one judgement: probes of neighbouring steps are no independent witnesses
 
 
 @frozen
@@ -38,7 +38,7 @@ class Doctor:
         self.rules, self.facts, self.warm_up = dict(rules), facts, warm_up
         self._judges = {name: rule for name, rule in rules.items() if isinstance(rule, Judges)}
         self._history = History()
-        self._judged_at = 0
+        self._judged_at = -1
         self._holding: tuple[Finding, ...] = ()
         self._streaks: dict[str, int] = {}
         self._known: dict[str, str] = {}
@@ -51,7 +51,7 @@ class Doctor:
         return [f for rule in self.rules.values() if isinstance(rule, Lints) for f in rule.lint(self.facts)]
 
     def examine(self, vitals: Vitals) -> Diagnosis:
-        if vitals.step - self._judged_at < LEAST:
+        if vitals.step // LEAST == self._judged_at // LEAST:
             return Diagnosis(self._holding, ())
         self._judged_at = vitals.step
         smoothed = self._history.take(vitals)

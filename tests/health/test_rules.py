@@ -236,7 +236,7 @@ class Moody:
             )  # fmt: skip
 
 
-def examined(doctor: Doctor, *probes: dict[str, float], start: int = 1) -> list[tuple[int, int]]:
+def examined(doctor: Doctor, *probes: dict[str, float], start: int = 0) -> list[tuple[int, int]]:
     """How many findings hold and how many are new, probe by probe."""
     found = [doctor.examine(Vitals(10 * step, numbers, {})) for step, numbers in enumerate(probes, start)]
     return [(len(diagnosis.holding), len(diagnosis.new)) for diagnosis in found]
@@ -248,14 +248,14 @@ def test_a_finding_is_believed_after_some_probes_in_a_row_and_said_once() -> Non
     assert examined(doctor, sick, sick, well, sick, sick, sick, sick) == [
         (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (1, 1), (1, 0),
     ]  # fmt: skip
-    assert examined(doctor, {"moody": 9.0}, start=8) == [(1, 1)], "it has become fatal"
-    assert examined(doctor, sick, sick, start=9) == [(1, 0), (1, 0)]
-    assert doctor.examine(Vitals(105, well, {})).holding, "too soon to judge again"
+    assert examined(doctor, {"moody": 9.0}, start=7) == [(1, 1)], "it has become fatal"
+    assert examined(doctor, sick, sick, start=8) == [(1, 0), (1, 0)]
+    assert doctor.examine(Vitals(99, well, {})).holding, "too soon to judge again"
 
 
 def test_the_warm_up_is_not_judged_but_by_rules_that_cannot_wait() -> None:
     sick = {"moody": 9.0}
-    assert examined(Doctor({"moody": Moody()}, facts(), warm_up=50), *[sick] * 8)[4:] == [
+    assert examined(Doctor({"moody": Moody()}, facts(), warm_up=50), *[sick] * 9)[5:] == [
         (0, 0),
         (0, 0),
         (0, 0),
@@ -284,7 +284,7 @@ def test_a_resumed_doctor_goes_on_where_it_was() -> None:
     expected = examined(whole, *[sick] * 6)
     begun = examined(first, *[sick] * 2)
     second.load_state_dict(first.state_dict())
-    assert begun + examined(second, *[sick] * 4, start=3) == expected
+    assert begun + examined(second, *[sick] * 4, start=2) == expected
 
 
 def test_a_rule_that_fails_is_asked_no_more_and_the_others_are() -> None:
@@ -293,17 +293,17 @@ def test_a_rule_that_fails_is_asked_no_more_and_the_others_are() -> None:
             raise KeyError("rho")
 
     doctor = Doctor({"fails": Fails("fails"), "moody": Moody()}, facts(), warm_up=-1)
-    first = doctor.examine(Vitals(10, {"moody": 1.0}, {}))
+    first = doctor.examine(Vitals(0, {"moody": 1.0}, {}))
     assert first.failed == ("rule 'fails' failed and is asked no more: KeyError: 'rho'",)
-    assert doctor.examine(Vitals(20, {"moody": 1.0}, {})).failed == ()
-    assert len(doctor.examine(Vitals(30, {"moody": 1.0}, {})).holding) == 1
+    assert doctor.examine(Vitals(10, {"moody": 1.0}, {})).failed == ()
+    assert len(doctor.examine(Vitals(20, {"moody": 1.0}, {})).holding) == 1
 
 
 def test_what_lasts_explains_nothing_that_began_before_it() -> None:
     root, leaf = Moody("root", explains=("leaf",), lasting=True), Moody("leaf")
     doctor = Doctor({"root": root, "leaf": leaf}, facts(), warm_up=-1)
     probes = [{"leaf": 1.0}] * 3 + [{"root": 1.0}] * 3 + [{"leaf": 1.0}] * 3
-    last = [doctor.examine(Vitals(10 * i, numbers, {})) for i, numbers in enumerate(probes, 1)][-1]
+    last = [doctor.examine(Vitals(10 * i, numbers, {})) for i, numbers in enumerate(probes)][-1]
     assert [finding.because for finding in last.holding] == [""]
 
 

@@ -7,6 +7,36 @@ from pathlib import Path
 
 import pytest
 
+import gancore
+
+SICK = """
+name = "sick"
+[train]
+steps = 60
+batch_size = 16
+device = "cpu"
+[health]
+every = 10
+warm_up = 0
+[data]
+name = "digits"
+[model]
+name = "mlp"
+latent_dim = 8
+hidden = [16, 16, 16, 16, 16, 16, 16, 16]
+activation = "sigmoid"
+[loss]
+name = "nonsaturating"
+[optimizer]
+name = "adam"
+lr = 1e-3
+[[callback]]
+name = "health"
+[[callback]]
+name = "samples"
+every = 30
+"""
+
 Install = Callable[..., None]
 
 
@@ -49,3 +79,18 @@ def install(fake_site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Instal
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None)).startswith(str(fake_site)):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def sick_experiment() -> str:
+    """The text of an experiment whose gradients vanish in both networks."""
+    return SICK
+
+
+@pytest.fixture(scope="session")
+def sick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of `sick_experiment`, trained once. Not to be changed."""
+    root = tmp_path_factory.mktemp("sick")
+    (root / "sick.toml").write_text(SICK)
+    gancore.load(root / "sick.toml").assemble(out=root / "run").train()
+    return root / "run"

@@ -22,14 +22,16 @@ from gancore.experiment.tables import PROVIDABLE
 from gancore.experiment.write import write
 from gancore.health.doctor import Doctor
 from gancore.health.probe import Probe
+from gancore.training.checkup import Checkup
 from gancore.training.ema import Ema
 from gancore.training.feed import hold_out, open_feed
 from gancore.training.latents import Latents
+from gancore.training.observers import Observers
 from gancore.training.phases import Game
 from gancore.training.player import Player, Regularizer
 from gancore.training.precision import Precision
 from gancore.training.ranks import Ranks
-from gancore.training.run import Checkup, Run
+from gancore.training.run import Run
 from gancore.training.streams import GlobalStreams, stream
 
 
@@ -102,13 +104,12 @@ def assemble(
         clock=clock,
         globals=globals_,
         # Checkpoints come last: what the others did at a step belongs into it.
-        callbacks=_keyed(observers),
+        observers=Observers(_keyed(observers), train.strict),
         metrics=_keyed(metrics),
         text=write(experiment),
         settings=flat_settings(experiment),
         make_folder=make_folder,
         checkup=_checkup(experiment, blueprint, players, steps, held_out) if experiment.health.probe else None,
-        strict=train.strict,
     )
 
 

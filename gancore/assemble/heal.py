@@ -18,11 +18,11 @@ from gancore.errors import RunFolderError, UserError
 from gancore.experiment import Experiment, read
 from gancore.experiment.fix import apply
 from gancore.experiment.write import write
+from gancore.health.record import HEALED
 from gancore.observe.health import read_findings
 from gancore.registry import Registry
 from gancore.training.run import Run
 
-AUDIT = "healed.jsonl"
 MOST = 3  # attempts
 # What a network is made of cannot change under a checkpoint's weights; such a remedy begins anew.
 STRUCTURAL = ("model", "generator", "discriminator", "data")
@@ -69,7 +69,7 @@ def heal(experiment: Experiment, folder: Path, findings: Iterable[Finding]) -> t
         "back_to": step,
         "changes": [attrs.asdict(change) for change in changes],
     }
-    with (folder / AUDIT).open("a", encoding="utf-8") as lines:
+    with (folder / HEALED).open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(entry) + "\n")
     words = (
         f"healing, attempt {entry['attempt']} of {MOST}: {finding.code} in {finding.where} at step {finding.step}; "
@@ -81,7 +81,7 @@ def heal(experiment: Experiment, folder: Path, findings: Iterable[Finding]) -> t
 def audit(folder: Path) -> list[dict[str, Any]]:
     """The attempts so far."""
     try:
-        return [json.loads(line) for line in (folder / AUDIT).read_text("utf-8").splitlines()]
+        return [json.loads(line) for line in (folder / HEALED).read_text("utf-8").splitlines()]
     except (OSError, ValueError):
         return []
 

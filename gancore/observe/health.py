@@ -14,9 +14,8 @@ import attrs
 
 from gancore.components import component, state
 from gancore.contracts import SEVERITIES, Finding, Run, Vitals
+from gancore.health.record import FINDINGS, PROBES
 from gancore.observe.lines import drop_after
-
-PROBES, FINDINGS = "health.jsonl", "health.json"
 
 
 @component

@@ -23,7 +23,7 @@ from gancore.health.doctor import Doctor
 from gancore.health.probe import Probe
 from gancore.testing.kit import Subject, Violation
 from gancore.testing.small_run import small_run
-from gancore.training.run import Checkup
+from gancore.training.checkup import Checkup
 
 STEPS = 3
 

@@ -16,6 +16,7 @@ from gancore.testing.materials import IMAGE, LATENT, SPECS, SmoothDiscriminator,
 from gancore.training.ema import Ema
 from gancore.training.feed import open_feed
 from gancore.training.latents import Latents
+from gancore.training.observers import Observers
 from gancore.training.phases import Game
 from gancore.training.player import Player, Regularizer
 from gancore.training.precision import Precision
@@ -103,7 +104,7 @@ def small_run(callbacks: Mapping[str, Any], folder: Path, steps: int, spec: Data
         log_every=1,
         clock=torch.zeros(()),
         globals=GlobalStreams(0, CPU),
-        callbacks=callbacks,
+        observers=Observers(callbacks),
         text='name = "small"\n',
         settings={"train.steps": steps},
         make_folder=lambda: folder,

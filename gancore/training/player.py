@@ -107,17 +107,8 @@ class Player:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        # One step back and one forward again: sets the learning rate that this run's plan has for this step, which is
-        # another one if the run was made longer.
-        schedule = dict(state["schedule"])
-        steps = schedule["last_epoch"]
-        if steps > 0:
-            schedule |= {"last_epoch": steps - 1, "_step_count": schedule["_step_count"] - 1}
-        self.schedule.load_state_dict(schedule)
-        if steps > 0:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # "step() of the optimizer comes first": it did, before
-                self.schedule.step()
+        self.schedule.load_state_dict(state["schedule"])
+        self._reschedule(state["schedule"]["last_epoch"])
 
     def adopt(self, state: dict[str, Any]) -> None:
         """Take over weights, moments and progress from a run with other options; the options stay this run's own."""
@@ -127,11 +118,16 @@ class Player:
             self.optimizer.load_state_dict(state["optimizer"])
             for group, options in zip(self.optimizer.param_groups, own, strict=True):
                 group.update(options)
-        steps = state["schedule"]["last_epoch"]
-        self.schedule.last_epoch = steps - 1
+        self._reschedule(state["schedule"]["last_epoch"])
+
+    def _reschedule(self, steps: int) -> None:
+        """One step back and one forward again: sets the learning rate that this run's plan has for this step, which is
+        another one if the run was made longer."""
         if steps > 0:
+            self.schedule.last_epoch = steps - 1
+            self.schedule._step_count -= 1
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
+                warnings.simplefilter("ignore", UserWarning)  # "step() of the optimizer comes first": it did, before
                 self.schedule.step()
 
     def _same_optimizer(self, state: dict[str, Any]) -> bool:

@@ -2,14 +2,12 @@
 
 import logging
 import math
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from attrs import define, field, frozen
+from attrs import define, field
 from torch import Tensor, nn
 
 from gancore import checkpoint
@@ -18,46 +16,25 @@ from gancore.contracts import (
     Ending,
     Logged,
     Metric,
-    Noticed,
     Probed,
     Role,
     Stateful,
     Stepped,
-    TrainEnded,
     TrainStarted,
     Vitals,
 )
-from gancore.errors import GancoreError, NonFiniteError, RunFolderError, UnhealthyError
-from gancore.health.doctor import LEAST, Doctor, in_words
+from gancore.errors import NonFiniteError, RunFolderError, UnhealthyError
+from gancore.health.doctor import in_words
 from gancore.health.nonfinite import finding_of
-from gancore.health.probe import NOTHING, RARELY, WEIGHED, PhaseProbe, Probe
+from gancore.health.probe import NOTHING, PhaseProbe
+from gancore.training.checkup import Checkup
 from gancore.training.ema import Ema
 from gancore.training.numbers import Numbers
+from gancore.training.observers import Observers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
+from gancore.training.player import Player
 from gancore.training.recorder import Good, investigate, packed, remember
 from gancore.training.streams import GlobalStreams, derive
-
-
-@frozen(eq=False)
-class Checkup:
-    """How a run is probed and judged.
-
-    Attributes:
-        every: steps between two probes.
-        rhythm: steps between two looks at what they have measured, which wait for the device.
-        recorder: whether to keep the last whole state, to find what went wrong after it.
-        action: what to do about findings, see `gancore.experiment.Health`.
-    """
-
-    probe: Probe
-    doctor: Doctor
-    every: int
-    recorder: bool = True
-    action: Literal["observe", "warn", "stop", "heal"] = "observe"
-
-    @property
-    def rhythm(self) -> int:
-        return _multiple(self.every, LEAST)
 
 
 @define(eq=False)
@@ -68,10 +45,9 @@ class Run:
         name: of the experiment.
         step: steps finished; a step is one G update with its n_critic D updates.
         steps: steps planned.
-        callbacks, metrics: by the key that names them in checkpoints and logs.
+        metrics: by the key that names them in checkpoints and logs.
         clock: `step` once more, as a tensor on the device, for what runs inside a phase.
         checkup: how the run is probed and judged; None not at all.
-        strict: a callback that fails ends the run; otherwise it is switched off.
         text: the resolved experiment as TOML, for those who record it; settings: its options, flat.
     """
 
@@ -85,20 +61,18 @@ class Run:
     log_every: int
     clock: Tensor
     globals: GlobalStreams
-    callbacks: Mapping[str, Any] = field(factory=dict)
+    observers: Observers = field(factory=Observers)
     metrics: Mapping[str, Metric] = field(factory=dict)
     text: str = ""
     settings: Mapping[str, str | int | float | bool] = field(factory=dict)
     make_folder: Callable[[], Path] | None = None
-    checkup: "Checkup | None" = None
-    strict: bool = False
+    checkup: Checkup | None = None
     step: int = 0
     numbers: Numbers = field(factory=Numbers, init=False)
     _folder: Path | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
     _good: Good | None = field(default=None, init=False)
     _vitals: list[dict[str, Any]] = field(factory=list, init=False)  # of the last probes, for a capsule
-    _switched_off: set[str] = field(factory=set, init=False)
     _whole: bool = field(default=True, init=False)
 
     # --------------------------------------------------------------------------------------------------- training
@@ -109,7 +83,7 @@ class Run:
         Args:
             watch: the taps of a network's phase, by its index; by default those of the probe, where it is due.
         """
-        watch = watch or self._probe
+        watch = watch or self._taps
         with self.globals(), self.game.precision.applied():
             for _ in range(steps):
                 self._whole = False
@@ -127,8 +101,8 @@ class Run:
                 self.clock.add_(1)
                 self.ema.update(self.step)
                 self._whole = True
-                if self.checkup and self.step % self.checkup.every == 0:
-                    self.checkup.probe.close(self.step)
+                if self.checkup:
+                    self.checkup.close(self.step)
                 if self._stopping:
                     return
 
@@ -158,7 +132,7 @@ class Run:
             raise
         finally:
             self._stopping = False
-            self._end(ending)
+            self.observers.end(self, ending)
         return ending
 
     @property
@@ -174,33 +148,22 @@ class Run:
         """The next step at which somebody wants to look."""
         rhythms = [self.log_every, *(metric.every for metric in self.metrics.values())]
         rhythms += [self.checkup.rhythm] if self.checkup else []
-        rhythms += [callback.every for callback in self.callbacks.values() if isinstance(callback, Stepped)]
+        rhythms += self.observers.rhythms()
         return min(self.steps, *((self.step // every + 1) * every for every in rhythms))
 
-    def _probe(self, role: Role, index: int) -> PhaseProbe:
-        """The taps of a network's `index`-th phase: all of it in the last one of a step that is probed; its penalties
-        in the first phase of each interval in which all of them are due (lazy ones seldom are in a probed step)."""
+    def _taps(self, role: Role, index: int) -> PhaseProbe:
         if self.checkup is None:
             return NOTHING
-        each = self.n_critic if role == "discriminator" else 1
-        step = index // each
-        due, rarely, weighed = (_multiple(self.checkup.every, least) for least in (1, RARELY, WEIGHED))
-        rhythm = (self.game.discriminator if role == "discriminator" else self.game.generator).slowest_penalty
-        begin = step // weighed * weighed * each
-        return self.checkup.probe.phase(
-            role,
-            whole=(step + 1) % due == 0 and index % each == each - 1,
-            weigh=rhythm > 0 and index % rhythm == 0 and index - rhythm < begin,
-            rare=(step + 1) % rarely == 0,
-        )
+        player: Player = getattr(self.game, role)
+        return self.checkup.taps(player, index, self.n_critic if role == "discriminator" else 1)
 
-    def _examine(self, checkup: "Checkup") -> None:
+    def _examine(self, checkup: Checkup) -> None:
         """Judge what was probed since the last time, tell it, and act on it."""
         for vitals in checkup.probe.fetched():
             self._vitals = [*self._vitals[-2:], {"step": vitals.step, "numbers": dict(vitals.numbers)}]
             self._judge(checkup, vitals)
 
-    def _judge(self, checkup: "Checkup", vitals: Vitals) -> None:
+    def _judge(self, checkup: Checkup, vitals: Vitals) -> None:
         diagnosis = checkup.doctor.examine(vitals)
         for words in diagnosis.failed:
             self.notice(words)
@@ -421,56 +384,16 @@ class Run:
             components |= {"health/probe": self.checkup.probe, "health/doctor": self.checkup.doctor}
         return [(name, component) for name, component in components.items() if isinstance(component, Stateful)]
 
-    def _tell(self, moment: type[Any], call: Callable[[Any], None], *, due: bool = False) -> None:
-        for key, callback in self.callbacks.items():
-            if key in self._switched_off or not isinstance(callback, moment) or (due and self.step % callback.every):
-                continue
-            with self._survived(key):
-                call(callback)
+    # ------------------------------------------------------------------------------------------------- observers
+
+    @property
+    def callbacks(self) -> Mapping[str, Any]:
+        """By the key that names them in checkpoints and logs."""
+        return self.observers.callbacks
 
     def notice(self, notice: str) -> None:
         """Say one line to the user: through the callbacks that show notices, else through `logging`."""
-        shown = False
-        for key, callback in self.callbacks.items():
-            if isinstance(callback, Noticed) and key not in self._switched_off:
-                with self._survived(key):
-                    callback.noticed(self, notice)  # type: ignore[arg-type]  # it is the Run of the contract
-                    shown = True
-        if not shown:
-            logging.getLogger("gancore").warning(notice)
+        self.observers.notice(self, notice)
 
-    @contextmanager
-    def _survived(self, key: str) -> Iterator[None]:
-        """Observers do not decide over a run: one that fails is switched off. Errors of ours are meant to end it."""
-        try:
-            yield
-        except GancoreError:
-            raise
-        except Exception as error:
-            if self.strict:
-                raise
-            if key in self._switched_off:  # said already
-                return
-            self._switched_off.add(key)
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            self.notice(
-                f"callback {key!r} failed and is switched off: {type(error).__name__}: {error} "
-                f"({place.filename}:{place.lineno}); train.strict = true would end the run"
-            )
-
-    def _end(self, ending: Ending) -> None:
-        """Tell all callbacks, the last first (the final checkpoint before the last word), also if one of them
-        raises."""
-        with ExitStack() as stack:
-            for key, callback in self.callbacks.items():
-                if isinstance(callback, TrainEnded):
-                    stack.callback(self._farewell, key, callback, ending)
-
-    def _farewell(self, key: str, callback: Any, ending: Ending) -> None:
-        with self._survived(key):
-            callback.train_ended(self, ending)
-
-
-def _multiple(every: int, least: int) -> int:
-    """The smallest multiple of `every` that is at least `least`."""
-    return every * math.ceil(least / every)
+    def _tell(self, moment: type[Any], call: Callable[[Any], None], *, due: bool = False) -> None:
+        self.observers.tell(self, moment, call, due=due)

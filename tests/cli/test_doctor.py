@@ -12,45 +12,10 @@ import pytest
 
 Gancore = Any
 
-SICK = """
-[train]
-steps = 60
-batch_size = 16
-device = "cpu"
-[health]
-every = 10
-warm_up = 0
-[data]
-name = "digits"
-[model]
-name = "mlp"
-latent_dim = 8
-hidden = [16, 16, 16, 16, 16, 16, 16, 16]
-activation = "sigmoid"
-[loss]
-name = "nonsaturating"
-[optimizer]
-name = "adam"
-lr = 1e-3
-[[callback]]
-name = "health"
-"""
-
-
-@pytest.fixture(scope="module")
-def once_sick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose gradients vanish in both networks, trained once."""
-    import gancore
-
-    root = tmp_path_factory.mktemp("sick")
-    (root / "sick.toml").write_text(SICK)
-    gancore.load(root / "sick.toml").assemble(out=root / "run").train()
-    return root / "run"
-
 
 @pytest.fixture
-def sick(once_sick: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(once_sick, tmp_path / "run"))
+def sick(sick_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sick_run, tmp_path / "run"))
 
 
 @pytest.fixture

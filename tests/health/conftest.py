@@ -9,35 +9,6 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-import gancore
-
-SICK = """
-name = "sick"
-[train]
-steps = 60
-batch_size = 16
-device = "cpu"
-[health]
-every = 10
-warm_up = 0
-[data]
-name = "digits"
-[model]
-name = "mlp"
-latent_dim = 8
-hidden = [16, 16, 16, 16, 16, 16, 16, 16]
-activation = "sigmoid"
-[loss]
-name = "nonsaturating"
-[optimizer]
-name = "adam"
-lr = 1e-3
-[[callback]]
-name = "health"
-[[callback]]
-name = "samples"
-every = 30
-"""
 EVIL = "<script>alert('$x_{')</script>\x1b[31m\u202e"
 
 Write = Callable[..., Path]
@@ -53,12 +24,9 @@ class Made:
 
 
 @pytest.fixture(scope="session")
-def sick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sick(sick_run: Path) -> Path:
     """A finished run whose gradients vanish. Not to be changed."""
-    root = tmp_path_factory.mktemp("sick")
-    (root / "sick.toml").write_text(SICK)
-    gancore.load(root / "sick.toml").assemble(out=root / "run").train()
-    return root / "run"
+    return sick_run
 
 
 def probe(step: int, *, numbers: dict[str, Any] | None = None, layers: dict[str, Any] | None = None) -> dict[str, Any]:

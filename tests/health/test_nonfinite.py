@@ -110,7 +110,7 @@ def test_nan_in_a_weight(
                 run.game.generator.network.layers[2].weight[3, 4] = torch.nan
 
     run = assembled()
-    run.callbacks = {**run.callbacks, "vandal": Vandal()}
+    run.observers.callbacks = {**run.callbacks, "vandal": Vandal()}
     message = check(run, "generator layers.2.weight", capsys, monkeypatch, step=31)
     assert "before the step (1 NaN of 1024)" in message
 

@@ -109,12 +109,6 @@ def test_what_healing_has_changed_is_told_in_words(write: Any) -> None:
     assert found.skipped == ("healed.jsonl:2",)
 
 
-def test_healing_writes_that_file() -> None:
-    from gancore.assemble import heal
-
-    assert heal.AUDIT == record.HEALED
-
-
 def test_what_holds_at_the_last_probe_is_what_its_line_says(write: Any, made: Any) -> None:
     """Rules are not asked at every probe where probes are close: `last_step` may be of an earlier one."""
     lines = [made.probe(990), made.probe(1000) | {"holding": ["b generator"]}]

@@ -12,42 +12,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import gancore
 from gancore.observe.heatmap import BROKEN, LEFT, ROW, WIDTH, ZERO, Columns, heatmap
 
-EXPERIMENT = """
-[train]
-steps = 40
-batch_size = 16
-device = "cpu"
-[log]
-every = 10
-[checkpoint]
-every = 10
-[health]
-every = 10
-warm_up = 0
-[data]
-name = "digits"
-[model]
-name = "mlp"
-latent_dim = 8
-hidden = [16, 16, 16, 16, 16, 16, 16, 16]
-activation = "sigmoid"
-[loss]
-name = "nonsaturating"
-[optimizer]
-name = "adam"
+TENSORBOARD = """
 [[callback]]
 name = "tensorboard"
 every = 20
-[[callback]]
-name = "health"
 """
+SETTINGS = ["train.steps=40", "log.every=10", "checkpoint.every=10"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(sick_experiment: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("health")
-    (root / "sick.toml").write_text(EXPERIMENT)
-    gancore.load(root / "sick.toml").assemble(out=root / "run").train()
+    (root / "sick.toml").write_text(sick_experiment + TENSORBOARD)
+    gancore.load(root / "sick.toml", SETTINGS).assemble(out=root / "run").train()
     return root / "run"
 
 
@@ -87,11 +64,11 @@ def test_layers_over_time_are_pictures_at_the_rhythm_of_the_samples(events: Any)
     assert "orange is exactly zero" in about
 
 
-def test_a_resumed_run_goes_on_with_its_pictures_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_resumed_run_goes_on_with_its_pictures_and_repeats_nothing(sick_experiment: str, tmp_path: Path) -> None:
     from gancore import checkpoint
 
-    (tmp_path / "sick.toml").write_text(EXPERIMENT)
-    gancore.load(tmp_path / "sick.toml").assemble(out=tmp_path / "run").train()
+    (tmp_path / "sick.toml").write_text(sick_experiment + TENSORBOARD)
+    gancore.load(tmp_path / "sick.toml", SETTINGS).assemble(out=tmp_path / "run").train()
     before = set((tmp_path / "run").glob("events.*"))
     run = gancore.load(tmp_path / "run" / "experiment.toml", ["train.steps=60"]).assemble()
     run.make_folder = lambda: tmp_path / "run"

@@ -9,7 +9,7 @@ from gancore.health.doctor import Doctor
 from gancore.health.probe import RARELY, Probe
 from gancore.testing.materials import HEALTHY, healthy_vitals, vitals_of
 from gancore.testing.small_run import small_run
-from gancore.training.run import Checkup
+from gancore.training.checkup import Checkup
 
 
 class Keeps:

@@ -40,7 +40,7 @@ class Diary:
 def run(assemble: Any, experiments: dict[str, str]) -> Any:
     """12 steps, a log every 3, no callbacks but a diary."""
     run = assemble(experiments["mlp_adam"])
-    run.callbacks = {"diary": Diary()}
+    run.observers.callbacks = {"diary": Diary()}
     return run
 
 
@@ -54,7 +54,7 @@ def test_callbacks_are_told_at_their_steps_and_at_no_other(run: Any) -> None:
 
 def test_the_last_steps_are_logged_also_off_the_rhythm(assemble: Any, experiments: dict[str, str]) -> None:
     run = assemble(experiments["mlp_adam"], "train.steps=5")
-    run.callbacks = {"diary": Diary(every=100)}
+    run.observers.callbacks = {"diary": Diary(every=100)}
     run.train()
     assert run.callbacks["diary"].entries == [("started", 0), ("logged", 3), ("logged", 5), ("finished", 5)]
 
@@ -88,7 +88,7 @@ def test_stop_finishes_the_step_and_ends(run: Any) -> None:
             if run.step == 6:
                 run.stop()
 
-    run.callbacks = {"diary": Stops()}
+    run.observers.callbacks = {"diary": Stops()}
     assert run.train() == "interrupted"
     assert run.callbacks["diary"].entries[-1] == ("interrupted", 6)
 
@@ -152,7 +152,7 @@ samples = 50
 """
     run = assemble(text)
     diary = Diary(every=100)
-    run.callbacks = {"diary": diary}
+    run.observers.callbacks = {"diary": diary}
     run.train()
     assert [step for kind, step in diary.entries if kind == "logged"] == [3, 4, 6]
     assert set(diary.numbers[0]) == {f"metric/mode-coverage/{name}" for name in ("modes", "high-quality", "kl")}
@@ -183,7 +183,7 @@ def test_a_callback_that_fails_between_steps_costs_no_step(
             raise RuntimeError("disk on fire")
 
     run = assemble(experiments["mlp_adam"], "train.strict=true", out=tmp_path / "run")
-    run.callbacks = {"fails": Fails(), "checkpoint": run.callbacks["checkpoint"]}
+    run.observers.callbacks = {"fails": Fails(), "checkpoint": run.callbacks["checkpoint"]}
     with pytest.raises(RuntimeError, match="disk on fire"):
         run.train()
     assert [folder.name for folder in checkpoint.folders(tmp_path / "run")] == ["step-00000004"]
@@ -198,7 +198,7 @@ def test_a_step_that_fails_half_way_is_not_saved(assemble: Any, experiments: dic
             raise RuntimeError("no penalty today")
 
     run = assemble(experiments["mlp_adam"], out=tmp_path / "run")
-    run.callbacks = {"checkpoint": run.callbacks["checkpoint"]}
+    run.observers.callbacks = {"checkpoint": run.callbacks["checkpoint"]}
     run.advance(3)
     player = run.game.generator
     run.game.generator.regularizers = (Regularizer("fails", Fails(), Context(torch.Generator(), run.clock, 12)),)
@@ -223,7 +223,7 @@ def test_a_callback_that_fails_is_switched_off_and_the_run_goes_on(run: Any, mom
         raise ValueError("no ink")
 
     setattr(Fails, moment, fail)
-    run.callbacks = {"fails": Fails(), "listens": Listens()}
+    run.observers.callbacks = {"fails": Fails(), "listens": Listens()}
     run.notice("hello")
     assert run.train() == "finished"
     assert run.callbacks["fails"].calls == 1, "it was asked again"
@@ -245,19 +245,19 @@ def test_an_error_of_ours_ends_the_run_also_from_a_callback(run: Any) -> None:
         def stepped(self, run: Any) -> None:
             raise RunFolderError("the disk is full")
 
-    run.callbacks = {"full": Full()}
+    run.observers.callbacks = {"full": Full()}
     with pytest.raises(RunFolderError, match="the disk is full"):
         run.train()
 
 
 def test_every_callback_hears_the_end_also_if_one_raises(run: Any) -> None:
-    run.strict = True
+    run.observers.strict = True
 
     class Fails(Diary):
         def train_ended(self, run: Any, ending: str) -> None:
             raise RuntimeError("no farewell")
 
-    run.callbacks = {"first": Diary(), "fails": Fails(), "last": Diary()}
+    run.observers.callbacks = {"first": Diary(), "fails": Fails(), "last": Diary()}
     with pytest.raises(RuntimeError, match="no farewell"):
         run.train()
     assert [run.callbacks[name].entries[-1] for name in ("first", "last")] == [("finished", 12)] * 2
@@ -268,7 +268,7 @@ def test_a_run_that_was_stopped_goes_on_when_asked_again(run: Any) -> None:
         def stepped(self, run: Any) -> None:
             run.stop()
 
-    run.callbacks = {"stops": Stops()}
+    run.observers.callbacks = {"stops": Stops()}
     assert [run.train(), run.step, run.train(), run.step, run.train(), run.step] == [
         "interrupted", 4, "interrupted", 8, "finished", 12,
     ]  # fmt: skip

@@ -1,0 +1,55 @@
+"""How a run is probed and judged: which phases are tapped, and when somebody looks at what they have measured."""
+
+import math
+from typing import Literal
+
+from attrs import frozen
+
+from gancore.health.doctor import LEAST, Doctor
+from gancore.health.probe import RARELY, WEIGHED, PhaseProbe, Probe
+from gancore.training.player import Player
+
+
+@frozen(eq=False)
+class Checkup:
+    """
+    Attributes:
+        every: steps between two probes.
+        recorder: whether to keep the last whole state, to find what went wrong after it.
+        action: what to do about findings, see `gancore.experiment.Health`.
+    """
+
+    probe: Probe
+    doctor: Doctor
+    every: int
+    recorder: bool = True
+    action: Literal["observe", "warn", "stop", "heal"] = "observe"
+
+    @property
+    def rhythm(self) -> int:
+        """Steps between two looks at what was measured, which wait for the device."""
+        return _multiple(self.every, LEAST)
+
+    def taps(self, player: Player, index: int, phases: int) -> PhaseProbe:
+        """The taps of a player's `index`-th phase, of `phases` in a step: all of it in the last one of a step that is
+        probed; its penalties in the first phase of each interval in which all of them are due (lazy ones seldom are in
+        a probed step)."""
+        step = index // phases
+        due, rarely, weighed = (_multiple(self.every, least) for least in (1, RARELY, WEIGHED))
+        rhythm, begin = player.slowest_penalty, step // weighed * weighed * phases
+        return self.probe.phase(
+            player.role,
+            whole=(step + 1) % due == 0 and index % phases == phases - 1,
+            weigh=rhythm > 0 and index % rhythm == 0 and index - rhythm < begin,
+            rare=(step + 1) % rarely == 0,
+        )
+
+    def close(self, step: int) -> None:
+        """After each step: what was collected in a probed one is of this step."""
+        if step % self.every == 0:
+            self.probe.close(step)
+
+
+def _multiple(every: int, least: int) -> int:
+    """The smallest multiple of `every` that is at least `least`."""
+    return every * math.ceil(least / every)

@@ -65,6 +65,7 @@ def assemble(
         device=device,
         workers=train.workers,
         ranks=ranks,
+        skip_damaged=train.damaged == "skip",
     )
     steps = plan_steps(train, len(data))  # type: ignore[arg-type]  # map-style data sets have a length
     clock = torch.zeros((), device=device)

@@ -13,6 +13,7 @@ CHANGEABLE = (
     "train.device",
     "train.workers",
     "train.strict",
+    "train.damaged",
     "data.root",
     "data.download",
     "log",

@@ -39,6 +39,11 @@ class Train:
     held_out: int = option(
         0, "Reals kept from training, to tell whether D knows the others by heart (finding d-overfits).", ge(0)
     )
+    damaged: Literal["stop", "skip"] = option(
+        "stop",
+        "A sample that cannot be read (a corrupt or vanished file) ends the run; or another takes its place, and they "
+        "are counted.",
+    )
     strict: bool = option(False, "A callback that fails ends the run; by default it is switched off, with a notice.")
     workers: int = option(2, "DataLoader processes, for data that are streamed.", ge(0))
 

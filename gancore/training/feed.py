@@ -6,7 +6,7 @@ from the seed. The last, smaller batch of an epoch is dropped.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -15,11 +15,13 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from gancore.contracts import DataSpec
 from gancore.errors import DataError
+from gancore.training.damaged import WHOLE, Skipping
 from gancore.training.ranks import ALONE, Ranks
 from gancore.training.streams import derive
 
 # Resident data may take this share of the device's free memory; the rest is for networks and their activations.
 RESIDENT_SHARE = 0.25
+TOLD = 20  # damaged samples whose cause is kept
 
 
 class Feed(Protocol):
@@ -29,6 +31,15 @@ class Feed(Protocol):
 
     def sample(self, n: int) -> Tensor:
         """At most n reals, the same every time, without touching the order of training."""
+        ...
+
+    def __len__(self) -> int:
+        """Samples of the data."""
+        ...
+
+    @property
+    def damaged(self) -> "Mapping[int, str]":
+        """Of the samples that were skipped, why: by their index."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -44,8 +55,12 @@ def open_feed(
     device: torch.device,
     workers: int,
     ranks: Ranks = ALONE,
+    skip_damaged: bool = False,
 ) -> Feed:
     """Resident where the data are tensors and fit, else streamed. `batch_size` is that of all processes together.
+
+    Args:
+        skip_damaged: do without streamed samples that cannot be read.
 
     Raises:
         DataError: fewer samples than a batch, or samples that are not what `spec` says.
@@ -55,6 +70,8 @@ def open_feed(
         raise DataError(
             f"the data have {size} samples, fewer than train.batch_size = {batch_size}; choose a smaller one"
         )
+    if skip_damaged and not isinstance(data, TensorDataset):
+        data = Skipping(data)
     _check(data, spec)
     order = Order(size, batch_size, seed, ranks.share(batch_size))
     if isinstance(data, TensorDataset) and _fits(data, device):
@@ -80,7 +97,7 @@ def hold_out(
         raise DataError(f"train.held_out = {n} leaves nothing of {size} samples to train on")
     shuffled = torch.randperm(size, generator=torch.Generator().manual_seed(derive(seed, "held out")))
     taken, kept = shuffled[:n], shuffled[n:].sort().values
-    samples = [data[i] for i in taken.tolist()]
+    samples = [data[i] for i in taken.tolist()]  # one that cannot be read is an error: few, and chosen to judge by
     values = _normalised(torch.stack([sample[0] for sample in samples]).to(device))
     labels = torch.tensor([int(sample[1]) for sample in samples], device=device) if labelled else None
     if isinstance(data, TensorDataset):  # stays one, so that it can stay resident
@@ -128,6 +145,10 @@ class ResidentFeed:
         self._device = device
         self._order = order
         self._permutation: tuple[int, Tensor] = (-1, self._values)  # of which epoch, on the device
+        self.damaged: Mapping[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def next(self) -> tuple[Tensor, Tensor | None]:
         epoch, here = self._order.next()
@@ -154,6 +175,10 @@ class StreamedFeed:
         self._data, self._spec, self._device, self._workers = data, spec, device, workers
         self._order = order
         self._batches: Iterator[Any] | None = None
+        self.damaged: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return self._order.size
 
     def next(self) -> tuple[Tensor, Tensor | None]:
         if self._batches is None:
@@ -163,6 +188,18 @@ class StreamedFeed:
         except DataError as error:
             # torch puts a worker's traceback into the message; the last line is what was meant for people.
             raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise DataError(
+                f"a process that reads the data has died ({error}); most often the system ended it for want of memory: "
+                "try fewer train.workers or smaller pictures"
+            ) from error
+        if isinstance(self._data, Skipping):
+            for index in batch[-1][batch[-1] != WHOLE].tolist():
+                if index not in self.damaged:
+                    # In this process once more: a worker cannot tell. The first few will do.
+                    self.damaged[index] = self._data.why(index) if len(self.damaged) < TOLD else ""
         self._order.next()  # counts what was consumed, not what the workers have fetched ahead
         values = batch[0].to(self._device, non_blocking=True)
         labels = batch[1].to(self._device, non_blocking=True) if self._spec.classes else None
@@ -173,10 +210,11 @@ class StreamedFeed:
         return _normalised(torch.stack([self._data[i][0] for i in index.tolist()]).to(self._device))
 
     def state_dict(self) -> dict[str, Any]:
-        return self._order.state_dict()
+        return {**self._order.state_dict(), "damaged": dict(self.damaged)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._order.load_state_dict(state)
+        self.damaged = dict(state["damaged"])
         self._batches = None  # fetched ahead from another place
 
     def _loader(self) -> "DataLoader[Any]":

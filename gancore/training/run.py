@@ -23,12 +23,13 @@ from gancore.contracts import (
     TrainStarted,
     Vitals,
 )
-from gancore.errors import NonFiniteError, RunFolderError, UnhealthyError
+from gancore.errors import NonFiniteError, RunFailed, RunFolderError, UnhealthyError
 from gancore.health.doctor import in_words
 from gancore.health.nonfinite import finding_of
 from gancore.health.probe import NOTHING, PhaseProbe
 from gancore.training.checkup import Checkup
 from gancore.training.ema import Ema
+from gancore.training.memory import shortage
 from gancore.training.numbers import Numbers
 from gancore.training.observers import Observers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
@@ -73,6 +74,7 @@ class Run:
     _stopping: bool = field(default=False, init=False)
     _good: Good | None = field(default=None, init=False)
     _vitals: list[dict[str, Any]] = field(factory=list, init=False)  # of the last probes, for a capsule
+    _damaged: int = field(default=0, init=False)  # samples, when the user was last told
     _whole: bool = field(default=True, init=False)
 
     # --------------------------------------------------------------------------------------------------- training
@@ -130,6 +132,11 @@ class Run:
         except KeyboardInterrupt:
             self._whole = False  # the user wants an end at once, not a checkpoint
             raise
+        except (RuntimeError, MemoryError) as error:
+            words = shortage(error, self.device, self.batch_size, self.game.precision.name)
+            if words is None:
+                raise
+            raise RunFailed(f"step {self.step + 1}: {words}") from error
         finally:
             self._stopping = False
             self.observers.end(self, ending)
@@ -183,6 +190,7 @@ class Run:
         if self.step % self.log_every == 0 or self.step == self.steps:
             numbers |= self.look()
             self._remember()
+            self._say_what_is_damaged()
         for key, metric in self.metrics.items():
             if self.step % metric.every == 0:
                 numbers |= self._evaluate(key, metric)
@@ -191,6 +199,16 @@ class Run:
         if self.checkup:
             self._examine(self.checkup)  # before the next line: what it found belongs into a checkpoint
         self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
+
+    def _say_what_is_damaged(self) -> None:
+        """Once at first, and again whenever there are ten times as many."""
+        damaged = self.game.feed.damaged
+        if damaged and len(damaged) >= 10 * self._damaged:
+            self._damaged = len(damaged)
+            self.notice(
+                f"step {self.step}: {len(damaged)} of {len(self.game.feed)} samples could not be read and others took "
+                f'their places (train.damaged = "skip"); the first: {next(iter(damaged.values()))}'
+            )
 
     def _remember(self) -> None:
         """Keep the state that was just seen to be whole, so that what goes wrong after it can be repeated."""
@@ -230,6 +248,8 @@ class Run:
         numbers = self.numbers.fetch(self.game.ranks)
         for player in (self.game.discriminator, self.game.generator):
             numbers[f"lr/{player.role}"] = float(player.optimizer.param_groups[0]["lr"])
+        if damaged := len(self.game.feed.damaged):
+            numbers["data/damaged"] = float(damaged)
         if sick := [f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value)]:
             self._whole = False
             raise NonFiniteError(

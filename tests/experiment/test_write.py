@@ -112,7 +112,7 @@ def test_every_option_is_spelled_out_under_a_qualified_name(read_text: Read) -> 
     assert written["log"] == {"every": 50}
     assert written["train"] == {
         "steps": 3, "batch_size": 64, "n_critic": 1, "seed": 0, "device": "auto", "precision": "fp32",
-        "ema": 10_000.0, "ema_ramp": 0.05, "held_out": 0, "strict": False, "workers": 2,
+        "ema": 10_000.0, "ema_ramp": 0.05, "held_out": 0, "damaged": "stop", "strict": False, "workers": 2,
     }  # fmt: skip
     assert written["regularizer"] == [
         {"name": "gancore-penalties/wgan-gp", "on": "discriminator", "weight": 10.0, "every": 1}

@@ -22,7 +22,7 @@ ROOMS = [
     "training", "assemble", "scaffold", "testing", "cli",
 ]  # fmt: skip
 # Modules of the command line that a command imports when it runs.
-INSIDE_COMMANDS = {"gancore.cli.folder", "gancore.cli.training"}
+INSIDE_COMMANDS = {"gancore.cli.folder", "gancore.cli.signals", "gancore.cli.training"}
 HEAVY = {"matplotlib", "numpy", "rich", "tensorboard", "torch", "torchvision"}
 
 PUBLIC = [

@@ -59,7 +59,7 @@ def heal(experiment: Experiment, folder: Path, findings: Iterable[Finding]) -> t
     if state is not None:
         run.adopt(state)
     for later in checkpoint.folders(folder):
-        if _step_of(later) > step:
+        if checkpoint.step_of(later) > step:
             checkpoint.set_aside(later, "sick")
     record(mended, folder)
     entry = {
@@ -95,14 +95,10 @@ def _healthy(folder: Path, finding: Finding) -> tuple[dict[str, Any] | None, int
     ]
     limit = min([*first, finding.step])
     for candidate in reversed(checkpoint.folders(folder)):
-        step = _step_of(candidate)
+        step = checkpoint.step_of(candidate)
         if step < limit:
             try:
                 return checkpoint.load(candidate), step
             except RunFolderError:
                 continue
     return None, 0
-
-
-def _step_of(checkpoint_folder: Path) -> int:
-    return int(checkpoint_folder.name.removeprefix("step-").removesuffix(".old"))

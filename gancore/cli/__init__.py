@@ -1,6 +1,7 @@
 """The command line: one file per command, heavy imports inside the command, so that `--help` answers at once.
 
-Exit codes: 0; 1 a run that failed; 2 a user's mistake; 130 a run that was interrupted, after its checkpoint.
+Exit codes: 0; 1 a run that failed; 2 a user's mistake; 130 or 143 a run that SIGINT or SIGTERM has interrupted, after
+its checkpoint: `gancore resume` goes on.
 """
 
 import sys
@@ -10,6 +11,7 @@ import click
 from gancore import __version__
 from gancore.cli.check import check
 from gancore.cli.check_plugin import check_plugin
+from gancore.cli.checkpoint import checkpoint
 from gancore.cli.doctor import doctor
 from gancore.cli.hooks import hooks
 from gancore.cli.init import init
@@ -23,6 +25,7 @@ from gancore.cli.sample import sample
 from gancore.cli.schema import schema
 from gancore.cli.show import show
 from gancore.cli.train import train
+from gancore.cli.verify_resume import verify_resume
 from gancore.errors import GancoreError
 
 
@@ -58,6 +61,8 @@ for command in (
     new_plugin,
     hooks,
     replay,
+    checkpoint,
+    verify_resume,
 ):
     cli.add_command(command)
 

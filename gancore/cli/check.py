@@ -87,7 +87,9 @@ def _where(selection: "Selection") -> str:
 
 
 def _options(selection: "Selection") -> str:
-    return ", ".join(f"{key}={value}" for key, value in selection.options.items())
+    from gancore.experiment.plain import plain
+
+    return ", ".join(plain(f"{key}={value}", 400) for key, value in selection.options.items())
 
 
 def _parameters(network: "nn.Module") -> int:

@@ -14,6 +14,7 @@ CHANGEABLE = (
     "train.workers",
     "train.strict",
     "train.damaged",
+    "train.grace",
     "data.root",
     "data.download",
     "log",
@@ -50,18 +51,19 @@ def resume(run: Path, overrides: tuple[str, ...]) -> int:
                 f"--set {override}: a resumed run can change {', '.join(CHANGEABLE)}; for anything else, train anew"
             )
     experiment = experiment_of(run, overrides)
-    state, folder, damaged = checkpoint.load_latest(run)
-    assembled = assemble(experiment, make_folder=lambda: run)
-    notes = assembled.load_state_dict(state)
-    if assembled.step >= assembled.steps:
-        length = "steps" if experiment.train.steps else "epochs"
-        raise UserError(
-            f"{run} has finished its {assembled.steps} steps ({folder.name}); --set train.{length}=N trains on"
-        )
-    for newer, problem in damaged.items():
-        click.echo(f"passed over, now {checkpoint.set_aside(newer).name}: {problem}", err=True)
-    for note in notes:
-        click.echo(f"note: {note}", err=True)
-    if overrides:  # the next resume goes on with them
-        record(experiment, run)
-    return train_to_end(experiment, assembled)
+    with checkpoint.locked(run):
+        state, folder, damaged = checkpoint.load_latest(run)
+        assembled = assemble(experiment, make_folder=lambda: run)
+        notes = assembled.load_state_dict(state)
+        if assembled.step >= assembled.steps:
+            length = "steps" if experiment.train.steps else "epochs"
+            raise UserError(
+                f"{run} has finished its {assembled.steps} steps ({folder.name}); --set train.{length}=N trains on"
+            )
+        for newer, problem in damaged.items():
+            click.echo(f"passed over, now {checkpoint.set_aside(newer).name}: {problem}", err=True)
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
+        if overrides:  # the next resume goes on with them
+            record(experiment, run)
+        return train_to_end(experiment, assembled)

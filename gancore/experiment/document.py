@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import stat
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path as FilePath
@@ -10,13 +11,15 @@ from typing import Any
 from attrs import frozen
 
 from gancore.errors import ExperimentError, Problem
-from gancore.experiment import override
+from gancore.experiment import override, toml
 from gancore.experiment.locate import Places, locate
 from gancore.experiment.path import Path, show
+from gancore.experiment.plain import plain
 
 # Experiment files are a page long. The bound keeps a file given by mistake (a data set, say) from filling the memory.
 MAX_BYTES = 1 << 20
 _LONGEST_INTEGER = 4300  # digits that Python reads
+_LONGEST = 200  # characters of what tomllib says, which may repeat a key
 
 # tomllib's words that do not help, and ours: at first the whole message, as a pattern.
 _CLEARER = (
@@ -40,7 +43,7 @@ class Document:
 
     Attributes:
         source: the file, as messages name it.
-        overridden: for each path that `--set` changed, how the user wrote it.
+        overridden: for each path that `--set` changed, how messages name the override.
     """
 
     source: str
@@ -50,6 +53,7 @@ class Document:
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> Problem:
         """A problem with the value at `path`, or with the key itself."""
+        message = plain(message)
         for i in range(len(path), 0, -1):
             if path[:i] in self.overridden:
                 return Problem(0, 0, show(path), message, self.overridden[path[:i]])
@@ -69,9 +73,12 @@ def load(file: FilePath, overrides: Iterable[str] = ()) -> Document:
 def parse(text: str, source: str, overrides: Iterable[str] = ()) -> Document:
     """As `load`, from text."""
     try:
-        tables = tomllib.loads(text)
+        tables = toml.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ExperimentError([_syntax_problem(text, source, str(error))]) from error
+    except toml.TooDeepError as error:
+        message = f"cannot be read: {error}; no option stands that deep"
+        raise ExperimentError([Problem(*_place(text, error.at), "", message, source)]) from error
     except RecursionError as error:
         raise ExperimentError([Problem(1, 1, "", "cannot be read: brackets are nested too deeply", source)]) from error
     except ValueError as error:
@@ -80,8 +87,8 @@ def parse(text: str, source: str, overrides: Iterable[str] = ()) -> Document:
     overridden: dict[Path, str] = {}
     for item in overrides:
         path, value = override.parse(item)
-        override.apply(tables, path, value, f"--set {item}")
-        overridden[path] = f"--set {item}"
+        overridden[path] = override.named(item)
+        override.apply(tables, path, value, overridden[path])
     return Document(source, tables, places, overridden)
 
 
@@ -90,6 +97,9 @@ def _text(file: FilePath) -> str:
         return ExperimentError([Problem(line, column, "", message, str(file))])
 
     try:
+        kind = file.stat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a pipe would wait for a writer
+            raise fail("is a pipe or a device; expected an experiment file")
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except IsADirectoryError as error:
@@ -112,22 +122,27 @@ def _text(file: FilePath) -> str:
 
 def _syntax_problem(text: str, source: str, message: str) -> Problem:
     """tomllib puts the place into its message, as words."""
-    what = re.sub(r" \(at .*\)$", "", message)
-    if found := re.search(r"at line (\d+), column (\d+)", message):
+    what, _, where = message.rpartition(" (at ")  # the last one: a key may hold such words as well
+    if found := re.fullmatch(r"line (\d+), column (\d+)\)", where):
         line, column = int(found[1]), int(found[2])
     else:
-        line, column = text.count("\n") + 1, len(text.rpartition("\n")[2]) + 1
+        line, column = _place(text, len(text))
     if what == "Cannot overwrite a value":  # noticed at the end of the value
         content = text.split("\n")[line - 1]
         column = len(content) - len(content.lstrip()) + 1
     for pattern, clearer in _CLEARER:
         what = re.sub(f"^{pattern}$", clearer, what)
-    return Problem(line, column, "", f"no valid TOML: {what}", source)
+    return Problem(line, column, "", f"no valid TOML: {plain(what, _LONGEST)}", source)
 
 
 def _number_problem(text: str, source: str, message: str) -> Problem:
     """tomllib lets Python's own refusal of very long integers through, without a place."""
     if found := re.search(rf"(?<![\d_])[\d_]{{{_LONGEST_INTEGER + 1},}}", text):
-        line, column = text.count("\n", 0, found.start()) + 1, found.start() - text.rfind("\n", 0, found.start())
-        return Problem(line, column, "", f"an integer of {len(found[0])} digits; at most 64 bits are used", source)
+        message = f"an integer of {len(found[0])} digits; at most 64 bits are used"
+        return Problem(*_place(text, found.start()), "", message, source)
     return Problem(1, 1, "", f"cannot be read: {message}", source)
+
+
+def _place(text: str, at: int) -> tuple[int, int]:
+    """Line and column of an offset."""
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)

@@ -11,10 +11,9 @@ from attrs import frozen
 from tree_sitter import Language, Node, Parser
 
 from gancore.experiment.path import Path
+from gancore.experiment.toml import DEEPEST
 
 _KEYS = ("bare_key", "quoted_key", "dotted_key")
-# No option stands deeper. The places of `a.a.a...` with thousands of parts would fill the memory.
-_DEEPEST = 32
 Point = tuple[int, int]  # row and column from 0, the column in bytes: the grammar's
 
 
@@ -71,7 +70,7 @@ class _Locator:
         """The path of a `[table]` or `[[table]]` header; a name that is an array means its last element."""
         header = next(child for child in node.children if child.type in _KEYS)
         path: Path = ()
-        parts = list(_parts(header))[:_DEEPEST]
+        parts = list(_parts(header))[:DEEPEST]
         for i, (part, part_node) in enumerate(parts):
             path = (*path, part)
             self.places.keys.setdefault(path, _point(part_node))
@@ -92,7 +91,7 @@ class _Locator:
                     continue
                 key, _, value, *_ = child.children  # a comment may follow
                 parts = list(_parts(key))
-                if len(path) + len(parts) > _DEEPEST:
+                if len(path) + len(parts) > DEEPEST:
                     continue
                 at = path
                 for part, part_node in parts:
@@ -108,7 +107,7 @@ class _Locator:
             self.places.values[at] = _point(node)
             if node.type == "inline_table":
                 tables.append((node, at))
-            elif node.type == "array":
+            elif node.type == "array" and len(at) < DEEPEST:  # the places of [[[... would fill the memory
                 elements = [child for child in node.named_children if child.type != "comment"]
                 waiting += [(element, (*at, i)) for i, element in enumerate(elements)]
         return tables

@@ -1,29 +1,38 @@
 """`--set train.steps=100`: change one value of a document before it is structured."""
 
 import re
-import tomllib
 from typing import Any
 
 from gancore.errors import ExperimentError, Problem
+from gancore.experiment import toml
 from gancore.experiment.path import Path, show
+from gancore.experiment.plain import plain
+
+_LONGEST = 200  # characters of an override that a message repeats
+
+
+def named(override: str) -> str:
+    """How messages name an override."""
+    return plain(f"--set {override}", _LONGEST)
 
 
 def parse(override: str) -> tuple[Path, Any]:
     """Split `a.b=v` into a path and a value. The value is read as TOML, and as a plain string where it is no TOML.
 
     Raises:
-        ExperimentError: there is no `=`, or an empty key.
+        ExperimentError: there is no `=`, an empty key, or one deeper than any option.
     """
     key, equals, text = override.partition("=")
     key = re.sub(r"\[(\d+)\]", r".\1", key)  # regularizer[0].weight, as messages say it
     parts = [part.strip().strip("\"'") for part in key.split(".")]
-    if not equals or not all(parts):
-        raise ExperimentError([Problem(0, 0, "", "expected KEY=VALUE, such as train.steps=100", f"--set {override}")])
+    if not equals or not all(parts) or len(parts) > toml.DEEPEST:
+        raise ExperimentError([Problem(0, 0, "", "expected KEY=VALUE, such as train.steps=100", named(override))])
     path: Path = tuple(int(part) if re.fullmatch("[0-9]{1,6}", part) else part for part in parts)
     try:
-        return path, tomllib.loads(f"v = {text.strip()}")["v"]
-    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
+        read = toml.loads(f"v = {text.strip()}")
+    except (ValueError, RecursionError):
         return path, text.strip()
+    return path, read["v"] if len(read) == 1 else text.strip()  # a line break may have begun another key
 
 
 def apply(tables: dict[str, Any], path: Path, value: Any, source: str) -> None:

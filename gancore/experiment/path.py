@@ -6,14 +6,17 @@ import re
 Path = tuple[str | int, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST = 60  # characters of one part
 
 
 def show(path: Path) -> str:
-    """As people write it: `regularizer[1].weight`; in quotes what is no bare key of TOML."""
+    """As people write it: `regularizer[1].weight`; in quotes what is no bare key of TOML, and cut what is very long."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + (part if _BARE.fullmatch(part) else json.dumps(part))
+            bare = _BARE.fullmatch(part)
+            part = part if len(part) <= _LONGEST else f"{part[: _LONGEST - 3]}..."
+            text += ("." if text else "") + (part if bare else json.dumps(part))
     return text

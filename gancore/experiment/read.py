@@ -12,7 +12,7 @@ from gancore.errors import ComponentError, ExperimentError, Problem
 from gancore.experiment import document
 from gancore.experiment.document import Document
 from gancore.experiment.path import Path, show
-from gancore.experiment.structure import did_you_mean, say, structure
+from gancore.experiment.structure import MOST, did_you_mean, say, structure
 from gancore.experiment.tables import DEFAULT_CALLBACKS, DEFAULT_CHECKPOINT, Experiment, Health, Log, Selection, Train
 from gancore.registry import Registry
 
@@ -21,7 +21,7 @@ TABLES = (
     "train", "checkpoint", "log", "health", "callback", "plugins",
 )  # fmt: skip
 ROLES = ("generator", "discriminator")
-LONGEST_NAME = 200  # file systems allow 255 bytes; the run's number has to fit as well
+LONGEST_NAME = 200  # file systems allow 255 bytes; the run's number has to fit as well. Components have shorter ones.
 
 
 def read(
@@ -35,7 +35,7 @@ def read(
             file.
 
     Raises:
-        ExperimentError: with all problems of the file.
+        ExperimentError: with all problems of the file, or the first hundred.
     """
     file = FilePath(file)
     return _Reader(document.load(file, overrides), registry).experiment(file.stem, frozenset(provided))
@@ -254,8 +254,10 @@ class _Reader:
                 return None  # already complained about
             table = {}
         at_name = (*(path[:-1] if "name" in inherited else path), "name")
-        if not isinstance(name := table.get("name", default), str):
-            message = f"expected a string, got {say(name)}" if "name" in table else f"missing name: which {kind}?"
+        name = table.get("name", default)
+        if not isinstance(name, str) or len(name) > LONGEST_NAME:
+            expected = "a string" if not isinstance(name, str) else f"the name of a {kind}"
+            message = f"expected {expected}, got {say(name)}" if "name" in table else f"missing name: which {kind}?"
             self.complain(at_name if "name" in table else path, message, at_key="name" not in table)
             return None
         try:
@@ -316,6 +318,9 @@ class _Reader:
 
     def complain(self, path: Path, message: str, *, at_key: bool = False) -> None:
         self.problems.append(self.doc.problem(path, message, at_key=at_key))
+        if len(self.problems) == MOST:
+            more = Problem(0, 0, "", f"has {MOST} problems or more; these are the first", self.doc.source)
+            raise ExperimentError([more, *self.problems])
 
 
 def _of_kind(kind: Kind, *groups: Iterable[Selection | None]) -> tuple[Selection, ...]:

@@ -26,18 +26,21 @@ class OptionError(ValueError):
 
 
 Complaint = tuple[Path, str, bool]  # relative path, message, whether it is about the key itself
+MOST = 100  # complaints; who has more has given another kind of file
 
 
 def structure(cls: type, table: Mapping[str, Any]) -> tuple[dict[str, Any], list[Complaint]]:
     """Read the options of `cls` from a table, without its `name`.
 
     Returns:
-        the options given, structured, and the complaints; complete only if there are none.
+        the options given, structured, and the complaints, `MOST` or a few more; complete only if there are none.
     """
     fields = {field.name: field for field in options_of(cls)}
     options: dict[str, Any] = {}
     complaints: list[Complaint] = []
     for key, raw in table.items():
+        if len(complaints) >= MOST:
+            break
         if key not in fields:
             complaints.append(((key,), f"unknown option{did_you_mean(key, fields)}", True))
             continue

@@ -45,6 +45,9 @@ class Train:
         "are counted.",
     )
     strict: bool = option(False, "A callback that fails ends the run; by default it is switched off, with a notice.")
+    grace: float = option(
+        60.0, "Seconds after SIGTERM to finish the step and write a checkpoint; 0: as long as it takes.", ge(0)
+    )
     workers: int = option(2, "DataLoader processes, for data that are streamed.", ge(0))
 
 
@@ -137,8 +140,5 @@ class Experiment:
         """Every selected component, each once, in the order of the plan."""
         networks = (self.generator, self.discriminator)
         single = (self.data, *networks, self.loss, self.optimizer_generator, self.optimizer_discriminator)
-        found: list[Selection] = []
-        for selection in (*single, *self.regularizers, *self.metrics, *self.callbacks, self.checkpoint, *self.rules):
-            if selection is not None and selection not in found:
-                found.append(selection)
-        return tuple(found)
+        several = (*self.regularizers, *self.metrics, *self.callbacks, self.checkpoint, *self.rules)
+        return tuple(dict.fromkeys(selection for selection in (*single, *several) if selection is not None))

@@ -1,5 +1,6 @@
 """The callbacks of a run, told of its moments. Observers do not decide over a run: one that fails is switched off."""
 
+import errno
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from gancore.contracts import Ending, Noticed, Stepped, TrainEnded
-from gancore.errors import GancoreError
+from gancore.errors import GancoreError, RunFolderError
 
 if TYPE_CHECKING:
     from gancore.training.run import Run
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @define(eq=False)
@@ -60,12 +63,15 @@ class Observers:
 
     @contextmanager
     def _survived(self, run: "Run", key: str) -> Iterator[None]:
-        """Errors of ours are meant to end a run; a stranger's are not."""
+        """Errors of ours are meant to end a run, and so is a full disk: what cannot be recorded would be lost. Any
+        other error of a stranger is not."""
         try:
             yield
         except GancoreError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise RunFolderError(f"cannot be written: {error.strerror}", run.folder) from error
             if self.strict:
                 raise
             if key in self._switched_off:  # said already

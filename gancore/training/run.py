@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Run:
     numbers: Numbers = field(factory=Numbers, init=False)
     _folder: Path | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
+    _saving: bool = field(default=False, init=False)
     _good: Good | None = field(default=None, init=False)
     _vitals: list[dict[str, Any]] = field(factory=list, init=False)  # of the last probes, for a capsule
     _damaged: int = field(default=0, init=False)  # samples, when the user was last told
@@ -105,15 +107,23 @@ class Run:
                 self._whole = True
                 if self.checkup:
                     self.checkup.close(self.step)
-                if self._stopping:
+                if self._stopping or self._saving:
                     return
 
     def train(self) -> Ending:
-        """Train to the last planned step, or until `stop` is called.
+        """Train to the last planned step, or until `stop` is called. No other process can train into the run folder
+        meanwhile.
 
         Raises:
             NonFiniteError: a number of the log, or a weight, is NaN or infinite. Nothing is saved then.
+            RunFailed: memory ran out.
+            RunFolderError: another process trains into the run folder, or it cannot be written.
         """
+        writes = self.callbacks and (self.make_folder or self._folder)
+        with checkpoint.locked(self.folder) if writes else nullcontext():
+            return self._train()
+
+    def _train(self) -> Ending:
         ending: Ending = "failed"
         try:
             self._tell(TrainStarted, lambda callback: callback.train_started(self))
@@ -126,6 +136,9 @@ class Run:
                 self._observe()
                 if self._good is not None and self._versions() != left:
                     self._good.changed[self.step] = remember(self)
+                if self._saving:
+                    self._saving = False
+                    self.notice(f"step {self.step}: saved as {self.save()}")
             ending = "interrupted" if self.step < self.steps else "finished"
         except NonFiniteError as error:
             raise self._traced(error) from error
@@ -150,6 +163,10 @@ class Run:
     def stop(self) -> None:
         """Finish the step under way and end. Safe to call from a signal handler."""
         self._stopping = True
+
+    def save_soon(self) -> None:
+        """Finish the step under way, write a checkpoint and go on. Safe to call from a signal handler."""
+        self._saving = True
 
     def _next_stop(self) -> int:
         """The next step at which somebody wants to look."""
@@ -310,8 +327,11 @@ class Run:
 
     # ----------------------------------------------------------------------------------------------------- state
 
-    def save(self) -> Path:
+    def save(self, numbers: Mapping[str, float] | None = None) -> Path:
         """Write a checkpoint of this moment into the run folder.
+
+        Args:
+            numbers: what it is to be judged by, e.g. a metric.
 
         Raises:
             NonFiniteError: a weight is NaN or infinite; such a state is not worth keeping.
@@ -320,7 +340,7 @@ class Run:
             for name, parameter in role.network.named_parameters():
                 if not bool(torch.isfinite(parameter).all()):  # waits for the device; saving has to anyway
                     raise NonFiniteError(f"step {self.step}: {role.role} parameter {name} is not finite; not saved")
-        return checkpoint.save(self.folder, self.step, self.state_dict())
+        return checkpoint.save(self.folder, self.step, self.state_dict(), experiment=self.text, numbers=numbers)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a bit-exact resume needs. Tensors are the live ones; copy them before training on."""

@@ -58,6 +58,8 @@ COMMANDS = [
     "new-plugin",
     "hooks",
     "replay",
+    "checkpoint",
+    "verify-resume",
 ]
 
 

@@ -59,7 +59,7 @@ def test_another_experiment_is_refused(override: str, gancore: Gancore, trained:
     assert (said.code, said.out) == (2, "")
     assert said.err == (
         f"--set {override}: a resumed run can change train.steps, train.epochs, train.device, train.workers, "
-        "train.strict, data.root, data.download, log, health, "
+        "train.strict, train.damaged, train.grace, data.root, data.download, log, health, "
         "checkpoint, callback, metric; for anything else, train anew\n"
     )
     assert (trained / "experiment.toml").read_bytes() == before

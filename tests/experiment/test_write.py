@@ -108,11 +108,14 @@ def test_every_option_is_spelled_out_under_a_qualified_name(read_text: Read) -> 
     written = tomllib.loads(write(read_text('name = "x"\n' + TEXT)))
     assert written["data"] == {"name": "gancore-digits/digits", "split": "all"}
     assert written["loss"] == {"name": "gancore-losses/wgan-gp", "weight": 10.0}
-    assert written["checkpoint"] == {"name": "gancore/checkpoint", "every": 1000, "keep": 3}
+    assert written["checkpoint"] == {
+        "name": "gancore/checkpoint", "every": 1000, "keep": 3, "best": "", "best_is": "lowest",
+    }  # fmt: skip
     assert written["log"] == {"every": 50}
     assert written["train"] == {
         "steps": 3, "batch_size": 64, "n_critic": 1, "seed": 0, "device": "auto", "precision": "fp32",
-        "ema": 10_000.0, "ema_ramp": 0.05, "held_out": 0, "damaged": "stop", "strict": False, "workers": 2,
+        "ema": 10_000.0, "ema_ramp": 0.05, "held_out": 0, "damaged": "stop", "strict": False, "grace": 60.0,
+        "workers": 2,
     }  # fmt: skip
     assert written["regularizer"] == [
         {"name": "gancore-penalties/wgan-gp", "on": "discriminator", "weight": 10.0, "every": 1}

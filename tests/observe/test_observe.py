@@ -60,7 +60,7 @@ def events(folder: Path) -> Any:
 
 def test_the_run_folder_holds_what_the_readme_says(folder: Path) -> None:
     names = {path.name.partition(".tfevents")[0] for path in folder.iterdir()}
-    assert names == {"experiment.toml", "checkpoints", "samples", "stats.jsonl", "events.out"}
+    assert names == {"experiment.toml", "checkpoints", "samples", "stats.jsonl", "events.out", ".lock"}
 
 
 def test_tensorboard_has_a_point_per_log_interval(events: Any) -> None:

@@ -1,7 +1,10 @@
 """The run folder: made when something is first written, with the resolved experiment in it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from gancore.contracts import DataSpec
 from gancore.errors import RunFolderError
 from gancore.experiment import Experiment
 from gancore.experiment.write import write
@@ -43,6 +46,22 @@ def record(experiment: Experiment, folder: Path) -> None:
         temporary.replace(file)
     except OSError as error:
         raise RunFolderError(f"cannot be written: {error.strerror or error}", file) from error
+
+
+def spec_of(state: Mapping[str, Any], folder: Path) -> DataSpec:
+    """What the data of a checkpoint looked like.
+
+    Raises:
+        RunFolderError: it does not say, or nonsense.
+    """
+    try:
+        shape, classes, values = (state["data"][key] for key in ("shape", "classes", "range"))
+        whole = all(type(n) is int and n > 0 for n in shape) and type(classes) is int and classes >= 0
+        if not (whole and len(shape) in (1, 3)):
+            raise ValueError(f"shape {shape}, classes {classes}")
+        return DataSpec(tuple(shape), classes, None if values is None else (float(values[0]), float(values[1])))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise RunFolderError(f"does not say what its data looked like: {str(error)[:100]}", folder) from error
 
 
 def _next(name: str) -> Path:

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 from gancore import checkpoint
 from gancore.assemble.blueprint import Objects
 from gancore.assemble.build import assemble
-from gancore.contracts import DataSpec
+from gancore.assemble.folder import spec_of
 from gancore.errors import RunFolderError
 from gancore.experiment import read
 from gancore.registry import Registry
@@ -28,8 +28,7 @@ def open_capsule(folder: Path, overrides: Iterable[str] = ()) -> tuple[Run, Caps
     state = checkpoint.load(folder)
     if not {"state", "reals", "latents", "experiment", "sighting"} <= state.keys():
         raise RunFolderError("is no capsule", folder)
-    data = state["state"]["data"]
-    spec = DataSpec(tuple(data["shape"]), data["classes"], None if data["range"] is None else tuple(data["range"]))
+    spec = spec_of(state["state"], folder)
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "capsule.toml"
         file.write_text(state["experiment"], "utf-8")

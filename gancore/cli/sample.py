@@ -1,7 +1,8 @@
 """`gancore sample`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,16 +29,20 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
 
     from gancore import checkpoint
     from gancore.assemble import Objects, blueprint_of
+    from gancore.assemble.folder import spec_of
     from gancore.cli.folder import experiment_of, writable
-    from gancore.contracts import DataSpec
     from gancore.errors import RunFolderError, UserError
     from gancore.observe.grid import picture, save
 
     experiment = experiment_of(run)
     state, folder, damaged = checkpoint.load_latest(run)
-    data = state["data"]
-    spec = DataSpec(tuple(data["shape"]), data["classes"], data["range"])
+    spec = spec_of(state, folder)
     blueprint = blueprint_of(experiment, spec, Objects())
+    with torch.device("meta"):  # no memory is taken before it is known to be what was saved
+        expected = blueprint.build("generator").network.state_dict()
+    saved = state.get("ema", {})
+    if _shapes(expected) != _shapes(saved):
+        raise RunFolderError(f"the generator in {folder.name} is not the one of experiment.toml", run)
     conditional = spec.classes > 0 and getattr(blueprint.models["generator"], "conditional", False)
     if label is not None and not conditional:
         raise UserError(
@@ -70,6 +75,10 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
     except OSError as error:
         raise RunFolderError(f"cannot be written: {error.strerror or error}", file) from error
     click.echo(f"{len(fakes)} samples of {folder.name}: {file}")
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, "shape", None) for name, value in state.items()}
 
 
 def _walk(z: "Tensor", steps: int) -> "Tensor":

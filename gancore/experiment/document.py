@@ -122,8 +122,10 @@ def _text(file: FilePath) -> str:
 
 def _syntax_problem(text: str, source: str, message: str) -> Problem:
     """tomllib puts the place into its message, as words."""
-    what, _, where = message.rpartition(" (at ")  # the last one: a key may hold such words as well
-    if found := re.fullmatch(r"line (\d+), column (\d+)\)", where):
+    # At its end: a key that it repeats may hold such words as well.
+    found = re.search(r" \(at (?:line (\d+), column (\d+)|[^()]*)\)\Z", message)
+    what = message[: found.start()] if found else message
+    if found and found[1]:
         line, column = int(found[1]), int(found[2])
     else:
         line, column = _place(text, len(text))

@@ -54,7 +54,7 @@ def apply(tables: dict[str, Any], path: Path, value: Any, source: str) -> None:
             if last:
                 at[key] = value
             elif isinstance(path[i + 1], int) and key not in at:
-                message = f'is not in the file; write all of it, such as {key}=[{{name = "..."}}]'
+                message = f'is not in the file; write all of it, such as {show((key,))}=[{{name = "..."}}]'
                 raise ExperimentError([Problem(0, 0, show(path[: i + 1]), message, source)])
             else:
                 at = at.setdefault(key, {})

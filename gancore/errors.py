@@ -81,6 +81,8 @@ class NonFiniteError(RunFailed):
         findings: what was not finite first, as a `gancore.contracts.Finding`, where that is known.
     """
 
+    holding = ()
+
     def __init__(self, message: str, findings: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.findings = tuple(findings)
@@ -90,10 +92,11 @@ class UnhealthyError(RunFailed):
     """Fatal findings of gradient health ended the run. The state is whole, and is saved.
 
     Attributes:
-        findings: `gancore.contracts.Finding` records.
+        findings: the fatal ones, `gancore.contracts.Finding` records.
+        holding: all that held at that moment: the root of a fatal finding may be a mere warning.
     """
 
-    def __init__(self, findings: Sequence[Any]) -> None:
-        self.findings = tuple(findings)
+    def __init__(self, findings: Sequence[Any], holding: Sequence[Any] = ()) -> None:
+        self.findings, self.holding = tuple(findings), tuple(holding)
         said = "; ".join(f"{finding.code} in {finding.where}: {finding.cause} {finding.remedy}" for finding in findings)
         super().__init__(f"step {self.findings[0].step}: {said}")

@@ -56,7 +56,7 @@ def assemble(
     blueprint.verify(train.batch_size)
     ranks = Ranks.here()
     own_seed = ranks.seed(train.seed)
-    data, held_out = hold_out(data, train.held_out, train.seed, device, labelled=spec.classes > 0)
+    data, held_out = hold_out(data, train.held_out, device, labelled=spec.classes > 0)
     feed = open_feed(
         data,
         spec,
@@ -109,6 +109,7 @@ def assemble(
         metrics=_keyed(metrics),
         text=write(experiment),
         settings=flat_settings(experiment),
+        named=objects.generator is None and objects.discriminator is None,
         make_folder=make_folder,
         checkup=_checkup(experiment, blueprint, players, steps, held_out) if experiment.health.probe else None,
     )
@@ -147,7 +148,7 @@ def plan_steps(train: Train, samples: int) -> int:
 def flat_settings(experiment: Experiment) -> dict[str, str | int | float | bool]:
     """What was configured as one flat table, for TensorBoard's hparams: `loss`, `loss.weight`, `train.batch_size`."""
     flat: dict[str, Any] = {}
-    for table, settings in (("train", experiment.train), ("log", experiment.log)):
+    for table, settings in (("train", experiment.train), ("log", experiment.log), ("health", experiment.health)):
         flat |= {f"{table}.{field.name}": getattr(settings, field.name) for field in options_of(type(settings))}
     for selection in experiment.selections:
         if selection.kind not in ("callback", "metric", "rule"):

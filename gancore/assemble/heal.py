@@ -18,6 +18,7 @@ from gancore.errors import RunFolderError, UserError
 from gancore.experiment import Experiment, read
 from gancore.experiment.fix import apply
 from gancore.experiment.write import write
+from gancore.health.doctor import key_of
 from gancore.health.record import HEALED
 from gancore.observe.health import read_findings
 from gancore.registry import Registry
@@ -28,17 +29,23 @@ MOST = 3  # attempts
 STRUCTURAL = ("model", "generator", "discriminator", "data")
 
 
-def heal(experiment: Experiment, folder: Path, findings: Iterable[Finding]) -> tuple[Experiment, Run, str] | None:
+def heal(
+    experiment: Experiment, folder: Path, fatal: Iterable[Finding], holding: Iterable[Finding] = ()
+) -> tuple[Experiment, Run, str] | None:
     """The mended experiment, a run of it that stands at a healthy checkpoint (or at the start), and what was done.
 
-    One remedy at a time: that of the first finding that has one and follows from no other. Random streams are new, so
-    that the same bad luck does not come again.
+    One remedy at a time: that of the first fatal finding, or of the finding that it follows from. Random streams are
+    new, so that the same bad luck does not come again.
+
+    Args:
+        fatal: what has ended the run; holding: all findings that held then.
 
     Returns:
         None if there is no remedy, or MOST attempts were made.
     """
     attempts = audit(folder)
-    finding = next((f for f in findings if f.changes and not f.because), None)
+    roots = {key_of(finding): finding for finding in holding}
+    finding = next((f for f in (roots.get(f.because, f) for f in fatal) if f.changes), None)
     if finding is None or len(attempts) >= MOST:
         return None
     seed = experiment.train.seed + 1
@@ -61,6 +68,7 @@ def heal(experiment: Experiment, folder: Path, findings: Iterable[Finding]) -> t
     for later in checkpoint.folders(folder):
         if checkpoint.step_of(later) > step:
             checkpoint.set_aside(later, "sick")
+    run.save()  # now: the checkpoint of before does not fit the mended experiment
     record(mended, folder)
     entry = {
         "attempt": len(attempts) + 1,
@@ -79,11 +87,20 @@ def heal(experiment: Experiment, folder: Path, findings: Iterable[Finding]) -> t
 
 
 def audit(folder: Path) -> list[dict[str, Any]]:
-    """The attempts so far."""
+    """The attempts so far; one that cannot be read is an empty table, and counts."""
     try:
-        return [json.loads(line) for line in (folder / HEALED).read_text("utf-8").splitlines()]
-    except (OSError, ValueError):
+        lines = (folder / HEALED).read_text("utf-8", errors="replace").splitlines()
+    except OSError:
         return []
+    return [_table(line) for line in lines]
+
+
+def _table(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _healthy(folder: Path, finding: Finding) -> tuple[dict[str, Any] | None, int]:

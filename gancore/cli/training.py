@@ -36,7 +36,8 @@ def train_to_end(experiment: "Experiment", run: "Run") -> int:
                     ending = run.train()
                     break
                 except (UnhealthyError, NonFiniteError) as error:
-                    healed = heal(experiment, folder, error.findings) if experiment.health.action == "heal" else None
+                    healing = experiment.health.action == "heal"
+                    healed = heal(experiment, folder, error.findings, error.holding) if healing else None
                     if healed is None:
                         raise
                     experiment, run, words = healed

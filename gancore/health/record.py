@@ -28,6 +28,7 @@ class Record:
         text, tables: its experiment.toml, as text and as plain tables that nobody has checked.
         healed: what healing has changed on the way, in words.
         holding: the findings that held at the last probe, as `code where`.
+        warm_up: the steps at the start that were not judged.
         skipped: lines and findings that could not be read, in words.
     """
 
@@ -38,6 +39,7 @@ class Record:
     tables: Mapping[str, Any] = {}
     healed: tuple[str, ...] = ()
     holding: frozenset[str] = frozenset()
+    warm_up: int = 0
     skipped: tuple[str, ...] = ()
 
     @property
@@ -48,13 +50,6 @@ class Record:
     def measured(self) -> Vitals:
         """The last probe with numbers: what ends a run that became NaN has none."""
         return next((probe for probe in reversed(self.probes) if probe.numbers), self.last)
-
-    @property
-    def warm_up(self) -> int:
-        """The steps at the start that were not judged."""
-        steps, warm_up = self.setting("train", "steps"), self.setting("health", "warm_up")
-        share = steps // 100 if isinstance(steps, int) else 0
-        return max(warm_up if isinstance(warm_up, int) else 0, share)
 
     def holds(self, held: Held) -> bool:
         """Whether the finding still held at the last probe."""
@@ -95,7 +90,8 @@ def read(folder: Path) -> Record:
     ordered, holding = zip(*(probes[step] for step in sorted(probes)), strict=True)
     findings = tuple(_findings(folder, skipped))
     healed = tuple(_lines(folder / HEALED, healing_of, skipped)) if (folder / HEALED).is_file() else ()
-    return Record(folder, ordered, findings, text, tables, healed, holding[-1], tuple(skipped))
+    warm_up = _warm_up(folder, tables)
+    return Record(folder, ordered, findings, text, tables, healed, holding[-1], warm_up, tuple(skipped))
 
 
 # ------------------------------------------------------------------------------------------------------- the files
@@ -141,6 +137,16 @@ def _findings(folder: Path, skipped: list[str]) -> Iterator[Held]:
             yield held_of(table(entry))
         except (ValueError, TypeError, KeyError, RecursionError):
             skipped.append(f"{FINDINGS}: finding {number}" if entry is not None else FINDINGS)
+
+
+def _warm_up(folder: Path, tables: Mapping[str, Any]) -> int:
+    """As the run has written it down; a share of the steps depends on the size of the data, too."""
+    try:
+        found = json.loads((folder / FINDINGS).read_text("utf-8", errors="replace"))["warm_up"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        health = tables.get("health")
+        found = health.get("warm_up") if isinstance(health, Mapping) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
 def _lines(file: Path, parse: Callable[[Any], T], skipped: list[str]) -> Iterator[T]:

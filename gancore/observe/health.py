@@ -1,7 +1,7 @@
 """What gradient health has measured and found, kept for `gancore doctor`.
 
 health.jsonl   one line a probe: {"step", "numbers", "layers": {role: {layer: [gradient, dead]}}, "holding"}
-health.json    every finding so far, with the first and the last step at which it held
+health.json    the steps that are not judged; every finding so far, with the first and the last step at which it held
 """
 
 import json
@@ -14,6 +14,7 @@ import attrs
 
 from gancore.components import component, state
 from gancore.contracts import SEVERITIES, Finding, Run, Vitals
+from gancore.health.entries import held_of, table
 from gancore.health.record import FINDINGS, PROBES
 from gancore.observe.lines import drop_after
 
@@ -26,9 +27,11 @@ class Health:
     """
 
     found: dict[str, dict[str, Any]] = state(dict)
+    warm_up: dict[str, int] = state(dict)  # the steps at the start that are not judged
 
     def train_started(self, run: Run) -> None:
         drop_after(run.folder / PROBES, run.step)
+        self.warm_up["steps"] = max(int(run.settings.get("health.warm_up", 0)), run.steps // 100)
         self.found.clear()
         for entry in read_findings(run.folder):
             if entry["first_step"] <= run.step:
@@ -60,14 +63,23 @@ class Health:
 
     def _write(self, folder: Path) -> None:
         temporary = folder / f".{FINDINGS}.tmp"
-        temporary.write_text(json.dumps({"findings": list(self.found.values())}, indent=2) + "\n", "utf-8")
+        tables = {"warm_up": self.warm_up["steps"], "findings": list(self.found.values())}
+        temporary.write_text(json.dumps(tables, indent=2) + "\n", "utf-8")
         os.replace(temporary, folder / FINDINGS)
 
 
 def read_findings(folder: Path) -> list[dict[str, Any]]:
-    """The findings of a run folder, as plain tables; none where there is no health.json, or a damaged one."""
+    """The findings of a run folder that can be read, as plain tables; none where health.json is missing or damaged."""
     try:
-        found = json.loads((folder / FINDINGS).read_text("utf-8"))["findings"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads((folder / FINDINGS).read_text("utf-8", errors="replace"))["findings"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
-    return [entry for entry in found if isinstance(entry, dict)]
+    return [entry for entry in found if _readable(entry)] if isinstance(found, list) else []
+
+
+def _readable(entry: Any) -> bool:
+    try:
+        held_of(table(entry))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return True

@@ -35,7 +35,7 @@ from gancore.training.numbers import Numbers
 from gancore.training.observers import Observers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
 from gancore.training.player import Player
-from gancore.training.recorder import Good, investigate, packed, remember
+from gancore.training.recorder import Capsule, Good, investigate, packed, remember
 from gancore.training.streams import GlobalStreams, derive
 
 
@@ -51,6 +51,7 @@ class Run:
         clock: `step` once more, as a tensor on the device, for what runs inside a phase.
         checkup: how the run is probed and judged; None not at all.
         text: the resolved experiment as TOML, for those who record it; settings: its options, flat.
+        named: whether the text names both networks; not so where a script has handed one in.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Run:
     metrics: Mapping[str, Metric] = field(factory=dict)
     text: str = ""
     settings: Mapping[str, str | int | float | bool] = field(factory=dict)
+    named: bool = True
     make_folder: Callable[[], Path] | None = None
     checkup: Checkup | None = None
     step: int = 0
@@ -200,7 +202,7 @@ class Run:
         if checkup.action in ("stop", "heal"):
             fatal = [finding for finding in diagnosis.holding if finding.severity == "fatal"]
             if fatal:
-                raise UnhealthyError(fatal)
+                raise UnhealthyError(fatal, diagnosis.holding)
 
     def _observe(self) -> None:
         numbers: dict[str, float] = {}
@@ -242,19 +244,32 @@ class Run:
         if self.checkup is None or self._good is None or error.findings:
             return error
         step, self._whole = self.step, False
-        capsule = investigate(self, self._good)
-        self._good, self.step, self._whole = None, step, False
+        try:
+            capsule = investigate(self, self._good)
+        except Exception as failure:  # what has happened is said in any case
+            return NonFiniteError(f"{error}. Looking for the cause failed: {type(failure).__name__}: {failure}")
+        finally:
+            self._good, self.step, self._whole = None, step, False
         if capsule.sighting is None:
             return error
         finding = finding_of(capsule.sighting, capsule.step, self.checkup.doctor.facts)
         self._tell(Probed, lambda callback: callback.probed(self, Vitals(step, {}, {}), [finding]))
         said = f"{error}. First, in step {capsule.step}: {capsule.sighting}. {finding.remedy}"
-        if self.make_folder is not None or self._folder is not None:
-            folder = self.folder / "capsules" / f"step-{capsule.step:08d}"
-            state = {**packed(capsule), "experiment": self.text, "vitals": self._vitals}
-            checkpoint.write(folder, capsule.step, state)
-            said += f" To see it again: gancore replay {folder}"
-        return NonFiniteError(said, [finding])
+        return NonFiniteError(f"{said}{self._capsule_of(capsule)}", [finding])
+
+    def _capsule_of(self, capsule: Capsule) -> str:
+        """Write the capsule; returns where it is, in words."""
+        if self.make_folder is None and self._folder is None:
+            return ""
+        folder = self.folder / "capsules" / f"step-{capsule.step:08d}"
+        state = {**packed(capsule), "experiment": self.text, "vitals": self._vitals}
+        try:
+            checkpoint.write(folder, capsule.step, state, experiment=self.text)
+        except RunFolderError as error:
+            return f" There is no capsule of it: {error}"
+        if not self.named:
+            return f" The step is kept in {folder}"
+        return f" To see it again: gancore replay {folder}"
 
     def look(self) -> dict[str, float]:
         """The means of the numbers since the last look. Waits for the device.

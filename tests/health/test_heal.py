@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import gancore as package
 from gancore import checkpoint
+from gancore.assemble.heal import audit, heal
 from gancore.cli import main
-from gancore.errors import UnhealthyError
+from gancore.contracts import Change, Finding
+from gancore.experiment import Experiment
 
 EXPERIMENT = """
 callback = [{{name = "health"}}, {{name = "stats"}}]
@@ -91,7 +94,6 @@ def test_stopping_ends_at_the_first_fatal_finding_with_a_checkpoint(gancore: Gan
     step = int(last.split(":")[0].removeprefix("step "))
     assert checkpoint.folders(tmp_path / "run")[-1].name == f"step-{step:08d}"
     assert step < 300
-    assert issubclass(UnhealthyError, Exception)
 
 
 def test_healing_goes_back_applies_one_remedy_and_writes_it_down(gancore: Gancore, tmp_path: Path) -> None:
@@ -139,3 +141,49 @@ def test_without_a_remedy_the_run_ends_as_it_would(gancore: Gancore, tmp_path: P
     (tmp_path / "x.toml").write_text(text)
     assert gancore("train", "x.toml", "--out", "run")[0] == 0
     assert not (tmp_path / "run" / "healed.jsonl").exists()
+
+
+def finding(code: str, severity: str, because: str = "", change: Change | None = None) -> Finding:
+    return Finding(
+        code=code, severity=severity, where="here", evidence={}, threshold="", cause="", remedy="", step=200,
+        because=because, changes=(change,) if change else (),
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+@pytest.fixture
+def unhealthy(tmp_path: Path) -> Experiment:
+    """A run of 100 steps with checkpoints, to be healed."""
+    file = tmp_path / "x.toml"
+    file.write_text(EXPERIMENT.format(action="heal"))
+    loaded = package.load(file, ["train.steps=100", "optimizer.generator.lr=1e-3"])
+    loaded.assemble(out=tmp_path / "run").train()
+    return loaded.experiment
+
+
+def test_the_remedy_is_that_of_the_root_also_if_the_root_is_a_mere_warning(
+    unhealthy: Experiment, tmp_path: Path
+) -> None:
+    root = finding("lr-too-high", "warn", change=Change(("optimizer", "generator", "lr"), 1e-4))
+    leaf = finding("mode-collapse", "fatal", "lr-too-high here", Change(("regularizer", "r1", "gamma"), 1.0))
+    healed = heal(unhealthy, tmp_path / "run", [leaf], [leaf, root])
+    assert healed is not None
+    assert healed[0].optimizer_generator.options["lr"] == 1e-4
+    assert audit(tmp_path / "run")[0]["finding"] == "lr-too-high here"
+    passed = finding("mode-collapse", "fatal", "lr-too-high here", Change(("regularizer", "r1", "gamma"), 1.0))
+    again = heal(unhealthy, tmp_path / "run", [passed], [passed])
+    assert again is not None, "its root has passed: what is left to mend is itself"
+
+
+def test_a_run_that_was_killed_right_after_healing_goes_on_as_healed(
+    unhealthy: Experiment, tmp_path: Path, gancore: Gancore
+) -> None:
+    remedy = Change(("regularizer", "r2"), {"name": "r2", "gamma": 0.1})
+    assert heal(unhealthy, tmp_path / "run", [finding("critic-steep", "fatal", change=remedy)]) is not None
+    code, out, err = gancore("resume", "run", "--set", "train.steps=110")
+    assert (code, out) == (0, "run\n"), err
+    assert 'name = "gancore-penalties/r2"' in (tmp_path / "run" / "experiment.toml").read_text()
+
+
+def test_attempts_that_cannot_be_read_count_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "healed.jsonl").write_bytes(b'{"attempt": 1}\n\xff\xfe not json\n[1]\n')
+    assert audit(tmp_path) == [{"attempt": 1}, {}, {}]

@@ -93,8 +93,14 @@ def test_the_warm_up_is_what_the_run_had(write: Any) -> None:
     assert record.read(write()).warm_up == 500
 
 
-def test_the_warm_up_of_a_long_run_is_one_per_cent(write: Any) -> None:
-    assert record.read(write(text="[train]\nsteps = 90000\n[health]\nwarm_up = 500\n")).warm_up == 900
+def test_the_warm_up_of_a_long_run_is_what_the_run_wrote_down(write: Any) -> None:
+    folder = write(text="[train]\nepochs = 90\n[health]\nwarm_up = 500\n")
+    (folder / "health.json").write_text('{"warm_up": 900, "findings": []}')
+    assert record.read(folder).warm_up == 900
+
+
+def test_a_run_writes_down_its_warm_up(sick: Path) -> None:
+    assert json.loads((sick / "health.json").read_text())["warm_up"] == 0
 
 
 def test_what_healing_has_changed_is_told_in_words(write: Any) -> None:

@@ -178,3 +178,27 @@ def test_adding_a_component_changes_no_other_stream(assemble: Any, experiments: 
         run.advance(2)
     assert torch.equal(plain.game.latents.rng.get_state(), noisy.game.latents.rng.get_state())
     assert plain.game.feed.state_dict() == noisy.game.feed.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("health.jsonl", b"\xff\xfe\x00"),
+        ("health.json", b'{"findings": null}'),
+        ("health.json", b'{"findings": [{"code": "x"}, 3]}'),
+        ("health.json", b"\xff"),
+        ("stats.jsonl", b'\xff{"step": 3}'),
+    ],
+)
+def test_damaged_records_of_a_run_do_not_keep_it_from_going_on(
+    file: str, damage: bytes, assemble: Any, experiments: dict[str, str], tmp_path: Path
+) -> None:
+    assemble(experiments["mlp_adam"], "train.steps=12", "health.every=4", out=tmp_path / "run").train()
+    with (tmp_path / "run" / file).open("ab" if file.endswith("l") else "wb") as stream:
+        stream.write(damage)
+    resumed = assemble(experiments["mlp_adam"], "train.steps=20", "train.strict=true", "health.every=4")
+    resumed.make_folder = lambda: tmp_path / "run"
+    resumed.load_state_dict(checkpoint.load_latest(tmp_path / "run")[0])
+    assert resumed.train() == "finished"
+    lines = [json.loads(line) for line in (tmp_path / "run" / "health.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [4, 8, 12, 16, 20]

@@ -4,7 +4,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gancore.checkpoint.files import described, load, verify, write
 from gancore.errors import RunFolderError
@@ -76,8 +76,12 @@ def set_aside(folder: Path, why: str = "damaged") -> Path:
         raise RunFolderError(f"cannot be set aside: {error.strerror or error}", folder) from error
 
 
-def best(run_folder: Path, number: str, which: Literal["lowest", "highest"] = "lowest") -> list[Path]:
-    """The good checkpoint in whose manifest `number` has the best value; none, if no manifest has it."""
+def best(run_folder: Path, number: str, which: str = "lowest") -> list[Path]:
+    """The checkpoint in whose manifest `number` has the best value; none, if no manifest has it.
+
+    Args:
+        which: "lowest" or "highest".
+    """
     found: list[tuple[float, Path]] = []
     for folder in folders(run_folder):
         try:
@@ -85,7 +89,7 @@ def best(run_folder: Path, number: str, which: Literal["lowest", "highest"] = "l
         except RunFolderError:
             continue
         if value is not None:
-            found.append((value if which == "lowest" else -value, folder))
+            found.append((-value if which == "highest" else value, folder))
     return [min(found)[1]] if found else []
 
 

@@ -21,9 +21,12 @@ ROW = 8  # samples from one latent to the next
 @click.option("-n", "count", type=click.IntRange(1, 10_000), default=64, show_default=True, help="How many samples.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the latents.")
 @click.option("--class", "label", type=click.IntRange(0), help="Only this class (conditional generators).")
+@click.option("--best", is_flag=True, help="Of the checkpoint that [checkpoint] best has chosen, not of the newest.")
 @click.option("--interpolate", is_flag=True, help="Rows of 8 that go from one latent to another, along the sphere.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The picture. [default: RUN/samples/seed-SEED.png]")
-def sample(run: Path, count: int, seed: int, label: int | None, interpolate: bool, out: Path | None) -> None:
+def sample(
+    run: Path, count: int, seed: int, label: int | None, best: bool, interpolate: bool, out: Path | None
+) -> None:
     """Make a picture of samples from the newest checkpoint in folder RUN, with the averaged (EMA) generator."""
     import torch
 
@@ -35,7 +38,14 @@ def sample(run: Path, count: int, seed: int, label: int | None, interpolate: boo
     from gancore.observe.grid import picture, save
 
     experiment = experiment_of(run)
-    state, folder, damaged = checkpoint.load_latest(run)
+    if best:
+        chosen = checkpoint.best(run, *(experiment.checkpoint.options.get(name, "") for name in ("best", "best_is")))
+        if not chosen:
+            raise RunFolderError("has no best checkpoint; [checkpoint] best names the number that decides", run)
+        folder, damaged = chosen[0], dict[Path, str]()
+        state = checkpoint.load(folder)
+    else:
+        state, folder, damaged = checkpoint.load_latest(run)
     spec = spec_of(state, folder)
     blueprint = blueprint_of(experiment, spec, Objects())
     with torch.device("meta"):  # no memory is taken before it is known to be what was saved

@@ -1,5 +1,6 @@
 """`Experiment` -> TOML again, every option spelled out: what `experiment.toml` in a run folder holds."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -79,5 +80,13 @@ def _table(values: dict[str, Any]) -> Table:
     table = tomlkit.table()
     for key, value in values.items():
         if value is not None:  # TOML has no null; an absent option has its default
-            table[key] = list(value) if isinstance(value, tuple) else value
+            table[key] = _array(value) if isinstance(value, list | tuple) else value
     return table
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """Of text, since tomlkit appends in quadratic time. Tables inside stay what tomlkit makes of them."""
+    if any(isinstance(value, dict) for value in values):
+        return list(values)
+    items = (_array(value) if isinstance(value, list | tuple) else tomlkit.item(value) for value in values)
+    return tomlkit.value(f"[{', '.join(item.as_string() for item in items)}]")

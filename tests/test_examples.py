@@ -41,16 +41,21 @@ def test_the_folder_holds_what_the_readme_speaks_of() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_example_trains(file: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    extra: list[str] = []
+def needed(file: Path, tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
+    """What an example needs besides itself, from `tmp_path`."""
     if file.stem == "folder-diffaugment":
-        extra = ["--set", f"data.root={request.getfixturevalue('pictures')}", "--set", "train.workers=0"]
+        return ["--set", f"data.root={request.getfixturevalue('pictures')}", "--set", "train.workers=0"]
     if file.stem == "mnist-dcgan":
         source = mnist_files()
         if source is None:
             pytest.skip("the MNIST files are not here; set GANCORE_DATA to a folder with MNIST/raw")
         shutil.copytree(source, tmp_path / "data", copy_function=shutil.copyfile)
+    return []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_example_trains(file: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    extra = needed(file, tmp_path, request)
     command = [sys.executable, "-m", "gancore", "train", str(file), "--out", "run", *SHORT, *extra]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
@@ -59,6 +64,32 @@ def test_example_trains(file: Path, tmp_path: Path, request: pytest.FixtureReque
     assert (run / "checkpoints" / "step-00000003" / "manifest.json").is_file()
     assert (run / "samples" / "step-00000003.png").is_file()
     assert len((run / "stats.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(EXAMPLES.rglob("*.toml")), ids=lambda file: file.stem)
+def test_a_resumed_example_equals_an_uninterrupted_one(
+    file: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from gancore.cli import main
+
+    if file.name in ("pyproject.toml", "example.toml"):
+        pytest.skip("needs its plugin installed; its own test has that")
+    extra = needed(file, tmp_path, request)
+    monkeypatch.chdir(tmp_path)
+    # Intervals that the cut does not respect.
+    often = [word for key in ("log.every=4", "health.every=3", "checkpoint.every=6") for word in ("--set", key)]
+    batch = ["--set", "train.batch_size=8", "--set", "train.device=cpu"]
+    words = ["gancore", "verify-resume", str(file), "--steps", "22", *batch, *often, *extra]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code, capsys.readouterr()
+    assert "resumed equals uninterrupted, 22 steps" in capsys.readouterr().out
 
 
 @pytest.mark.slow

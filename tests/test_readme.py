@@ -35,7 +35,7 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
 
 def test_the_commands_of_the_tour_work_one_after_the_other(tmp_path: Path) -> None:
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("gancore ")]
-    assert len(commands) == 15
+    assert len(commands) == 18
     for command in commands:
         words = shlex.split(command)
         # The same commands, with a hundredth of the steps, and probes that are as much closer.

@@ -48,6 +48,9 @@ def record(experiment: Experiment, folder: Path) -> None:
         raise RunFolderError(f"cannot be written: {error.strerror or error}", file) from error
 
 
+WIDEST = 1 << 24  # the most that a side or a vector can have; no data come close
+
+
 def spec_of(state: Mapping[str, Any], folder: Path) -> DataSpec:
     """What the data of a checkpoint looked like.
 
@@ -56,7 +59,7 @@ def spec_of(state: Mapping[str, Any], folder: Path) -> DataSpec:
     """
     try:
         shape, classes, values = (state["data"][key] for key in ("shape", "classes", "range"))
-        whole = all(type(n) is int and n > 0 for n in shape) and type(classes) is int and classes >= 0
+        whole = all(type(n) is int and 0 < n <= WIDEST for n in shape) and type(classes) is int and classes >= 0
         if not (whole and len(shape) in (1, 3)):
             raise ValueError(f"shape {shape}, classes {classes}")
         return DataSpec(tuple(shape), classes, None if values is None else (float(values[0]), float(values[1])))

@@ -1,7 +1,7 @@
 """`gancore probe`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ from gancore.cli.train import SET
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from torch import Tensor
+    from torch.nn import Parameter
 
     from gancore.contracts import Finding, Role, Vitals
     from gancore.experiment import Experiment
@@ -35,7 +37,8 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 @click.option("--json", "as_json", is_flag=True, help='For scripts; NaN and infinity are the texts "nan" and "inf".')
 def probe(file: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """Measure how strong the gradient is at every layer of the networks in FILE as they are initialised: one phase of D
-    and one of G, on a few batches, with learning rates of 0. Trains nothing and writes no run folder."""
+    and one of G, on a few batches, all with the same weights, on which regularizers that change weights (weight
+    clipping) have acted once. Trains nothing and writes no run folder."""
     from gancore.cli.folder import writable
 
     if out is not None:
@@ -64,30 +67,41 @@ def probe(file: Path, overrides: tuple[str, ...], out: Path | None, as_json: boo
 
 
 def at_start(run: "Run") -> "Vitals":
-    """What the probe measures on networks that have not been trained: medians over a few batches."""
+    """What the probe measures on networks that have not been trained: medians over a few batches.
+
+    Regularizers change weights after every update, so that training never meets them as they are initialised: they act
+    once, before the first batch. Afterwards all weights are what they were.
+    """
+    import torch
+
     from gancore.contracts import ROLES, Vitals
     from gancore.health.probe import WINDOW
     from gancore.training.numbers import Numbers
     from gancore.training.phases import discriminator_phase, generator_phase
 
     assert run.checkup is not None
-    for player in (run.game.discriminator, run.game.generator):
-        for group in player.optimizer.param_groups:
-            group["lr"] = 0.0
+    players = (run.game.discriminator, run.game.generator)
+    parameters = [parameter for player in players for parameter in player.parameters]
+    initial = [parameter.detach().clone() for parameter in parameters]
+    with torch.no_grad():
+        for player in players:
+            player.adjust_parameters()
+    start = [parameter.detach().clone() for parameter in parameters]
     tap, found = run.checkup.probe, []
     with run.globals(), run.game.precision.applied():
         for i in range(WINDOW):
-            of_d, of_g = (tap.phase(role, whole=True) for role in ROLES)
-            discriminator_phase(run.game, i, Numbers(), measure=False, probe=of_d)
-            generator_phase(run.game, i, Numbers(), measure=False, probe=of_g)
+            for role, phase in zip(ROLES, (discriminator_phase, generator_phase), strict=True):
+                phase(run.game, i, Numbers(), measure=False, probe=tap.phase(role, whole=True))
+                _put_back(parameters, start)
             found.append(tap.fetch(i + 1))
+    _put_back(parameters, initial)
     last = found[-1]
     return Vitals(
         step=0,
         numbers={
             name: median(vitals.numbers[name] for vitals in found)
             for name in last.numbers
-            if not name.startswith("update/")  # of a learning rate of 0
+            if not name.startswith("update/")  # first steps are like no others
         },
         layers={
             role: {
@@ -100,6 +114,11 @@ def at_start(run: "Run") -> "Vitals":
             for role, layers in last.layers.items()
         },
     )
+
+
+def _put_back(parameters: "Iterable[Parameter]", values: "Iterable[Tensor]") -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.data.copy_(value)
 
 
 def _judge(experiment: "Experiment", run: "Run", vitals: "Vitals") -> "list[Finding]":

@@ -40,7 +40,7 @@ def resume(run: Path, overrides: tuple[str, ...]) -> int:
     from gancore import checkpoint
     from gancore.assemble import assemble
     from gancore.assemble.folder import record
-    from gancore.cli.folder import experiment_of
+    from gancore.cli.folder import experiment_of, explained
     from gancore.cli.training import train_to_end
     from gancore.errors import UserError
 
@@ -54,7 +54,8 @@ def resume(run: Path, overrides: tuple[str, ...]) -> int:
     with checkpoint.locked(run):
         state, folder, damaged = checkpoint.load_latest(run)
         assembled = assemble(experiment, make_folder=lambda: run)
-        notes = assembled.load_state_dict(state)
+        with explained(experiment, folder):
+            notes = assembled.load_state_dict(state)
         if assembled.step >= assembled.steps:
             length = "steps" if experiment.train.steps else "epochs"
             raise UserError(

@@ -33,7 +33,7 @@ def sample(
     from gancore import checkpoint
     from gancore.assemble import Objects, blueprint_of
     from gancore.assemble.folder import spec_of
-    from gancore.cli.folder import experiment_of, writable
+    from gancore.cli.folder import experiment_of, explained, writable
     from gancore.errors import RunFolderError, UserError
     from gancore.observe.grid import picture, save
 
@@ -52,7 +52,8 @@ def sample(
         expected = blueprint.build("generator").network.state_dict()
     saved = state.get("ema", {})
     if _shapes(expected) != _shapes(saved):
-        raise RunFolderError(f"the generator in {folder.name} is not the one of experiment.toml", run)
+        with explained(experiment, folder):
+            raise RunFolderError("its generator is not the one of experiment.toml")
     conditional = spec.classes > 0 and getattr(blueprint.models["generator"], "conditional", False)
     if label is not None and not conditional:
         raise UserError(

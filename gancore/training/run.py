@@ -396,8 +396,8 @@ class Run:
             return [
                 note for name, rng in self._streams().items() if (note := self._restore(name, rng, state["streams"]))
             ]
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise RunFolderError(f"the state does not fit this experiment: {type(error).__name__}: {error}") from error
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            raise RunFolderError(_does_not_fit(error)) from error
 
     def adopt(self, state: dict[str, Any]) -> None:
         """Go on from the state of a run with other options: weights, optimizers' moments, data order and step are taken
@@ -413,8 +413,8 @@ class Run:
             self.game.feed.load_state_dict(state["feed"])
             self.step = state["step"]
             self.clock.fill_(self.step)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise RunFolderError(f"the state does not fit this experiment: {type(error).__name__}: {error}") from error
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            raise RunFolderError(_does_not_fit(error)) from error
 
     def _restore(self, name: str, rng: torch.Generator, states: Mapping[str, Tensor]) -> str:
         """One stream. Generators of different devices are different generators: their states do not carry over."""
@@ -452,3 +452,8 @@ class Run:
 
     def _tell(self, moment: type[Any], call: Callable[[Any], None], *, due: bool = False) -> None:
         self.observers.tell(self, moment, call, due=due)
+
+
+def _does_not_fit(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return f"the state does not fit this experiment: {type(error).__name__}: {said[:300]}{'...' * (len(said) > 300)}"

@@ -98,3 +98,17 @@ def test_another_version_of_a_plugin_is_noted(gancore: Gancore, trained: Path) -
     said = gancore("resume", "run", "--set", "train.steps=7")
     assert said.code == 0
     assert said.err.startswith("note: gancore-mlp is 0.1.0; the run was trained with 0.0.9\n")
+
+
+def test_a_checkpoint_that_does_not_fit_names_the_versions_that_it_was_written_with(
+    gancore: Gancore, trained: Path
+) -> None:
+    file = trained / "experiment.toml"
+    file.write_text(file.read_text().replace("hidden = [16]", "hidden = [17]"))
+    said = gancore("resume", "run", "--set", "train.steps=7")
+    assert said.code == 2
+    assert "step-00000006: the state does not fit this experiment: RuntimeError: " in said.err
+    assert "pip install" not in said.err, "there is no other version"
+    file.write_text(file.read_text().replace('gancore-mlp = "0.1.0"', 'gancore-mlp = "0.0.9"'))
+    said = gancore("resume", "run", "--set", "train.steps=7")
+    assert said.err.endswith(". To use it with what it was trained with: pip install gancore-mlp==0.0.9\n")

@@ -4,7 +4,8 @@ The order matters and is always the same: data, networks and what regularizers d
 callbacks.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from gancore.training.checkup import Checkup
 from gancore.training.ema import Ema
 from gancore.training.feed import hold_out, open_feed
 from gancore.training.latents import Latents
+from gancore.training.memory import shortage
 from gancore.training.observers import Observers
 from gancore.training.phases import Game
 from gancore.training.player import Player, Regularizer
@@ -71,7 +73,7 @@ def assemble(
     clock = torch.zeros((), device=device)
     globals_ = GlobalStreams(train.seed, device)
     players = {}
-    with globals_(), device:
+    with _memory_known(experiment, device), globals_(), device:
         for role in ROLES:
             built = blueprint.build(role)
             regularizers = [
@@ -113,6 +115,19 @@ def assemble(
         make_folder=make_folder,
         checkup=_checkup(experiment, blueprint, players, steps, held_out) if experiment.health.probe else None,
     )
+
+
+@contextmanager
+def _memory_known(experiment: Experiment, device: torch.device) -> Iterator[None]:
+    """Networks that are too large to be built are said to be, with what to change."""
+    try:
+        yield
+    except (ComponentError, RuntimeError, MemoryError) as error:
+        train = experiment.train
+        words = shortage(error.__cause__ or error, device, train.batch_size, train.precision)
+        if words is None:
+            raise
+        raise UserError(words) from error
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -70,9 +70,9 @@ def open_feed(
         raise DataError(
             f"the data have {size} samples, fewer than train.batch_size = {batch_size}; choose a smaller one"
         )
-    if skip_damaged and not isinstance(data, TensorDataset):
-        data = Skipping(data)
-    _check(data, spec)
+    skipping = Skipping(data) if skip_damaged and not isinstance(data, TensorDataset) else None
+    _check(spec, skipping[0][:-1] if skipping else data[0])
+    data = skipping or data
     order = Order(size, batch_size, seed, ranks.share(batch_size))
     if isinstance(data, TensorDataset) and _fits(data, device):
         return ResidentFeed(data, spec, order, device)
@@ -186,16 +186,9 @@ class StreamedFeed:
             self._batches = iter(self._loader())
         try:
             batch = next(self._batches)
-        except DataError as error:
+        except (DataError, OSError) as error:
             # torch puts a worker's traceback into the message; the last line is what was meant for people.
-            raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise DataError(
-                f"a process that reads the data has died ({error}); most often the system ended it for want of memory: "
-                "try fewer train.workers or smaller pictures"
-            ) from error
+            raise DataError(str(error).rpartition("Error: ")[2].strip()) from error
         if isinstance(self._data, Skipping):
             for index in batch[-1][batch[-1] != WHOLE].tolist():
                 if index not in self.damaged:
@@ -267,9 +260,8 @@ def _fits(data: TensorDataset, device: torch.device) -> bool:
     return sum(tensor.nbytes for tensor in data.tensors) <= RESIDENT_SHARE * free
 
 
-def _check(data: "Dataset[Any]", spec: DataSpec) -> None:
+def _check(spec: DataSpec, first: Any) -> None:
     """The data set's own promise, checked on its first sample."""
-    first = data[0]
     if not isinstance(first, tuple | list) or not first or not isinstance(first[0], Tensor):
         raise DataError(f"a sample must be a tuple of tensors (value,) or (value, label), not {type(first).__name__}")
     value = first[0]

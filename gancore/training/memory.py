@@ -1,4 +1,8 @@
-"""What to say when memory runs out: how much there was, what was asked for, and what to change."""
+"""What to say when memory runs out: how much there was, what was asked for, and what to change.
+
+A process that reads data may be ended by the system for want of memory. torch tells so wherever this process happens to
+be, so that is recognised by its words, too.
+"""
 
 import re
 
@@ -11,6 +15,12 @@ _ON_CUDA = re.compile(r"Tried to allocate ([\d.]+ \w+)")
 
 def shortage(error: BaseException, device: torch.device, batch_size: int, precision: str) -> str | None:
     """Words for an error that means that memory ran out; None for any other error."""
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+        said = " ".join(str(error).split())[:200]
+        return (
+            f"a process that reads the data has died ({said}); most often the system ended it for want of memory: try "
+            "fewer train.workers or smaller pictures"
+        )
     if isinstance(error, torch.OutOfMemoryError):
         asked = match[1] if (match := _ON_CUDA.search(str(error))) else "more"
         where = f"{device}: {asked} asked for{_of_cuda(device)}"
@@ -20,7 +30,7 @@ def shortage(error: BaseException, device: torch.device, batch_size: int, precis
         where = "main memory"
     else:
         return None
-    changes = [f"train.batch_size = {max(1, batch_size // 2)} (it is {batch_size})"]
+    changes = [f"train.batch_size = {batch_size // 2} (it is {batch_size})"] if batch_size > 1 else []
     if device.type == "cuda" and precision != "bf16":
         changes.append('train.precision = "bf16"')
     changes += ["a smaller width or fewer layers in [model]", "smaller pictures ([data] size)"]

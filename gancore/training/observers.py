@@ -70,6 +70,8 @@ class Observers:
         except GancoreError:
             raise
         except Exception as error:
+            if "DataLoader worker" in str(error):  # torch raises that wherever this process happens to be
+                raise
             if isinstance(error, OSError) and error.errno in FULL:
                 raise RunFolderError(f"cannot be written: {error.strerror}", run.folder) from error
             if self.strict:

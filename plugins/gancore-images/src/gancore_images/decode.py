@@ -50,7 +50,9 @@ def decode(path: str, size: int, channels: Channels) -> Tensor:
         ) from error
     # Pillow's decoders raise almost anything on damaged files: OSError, SyntaxError, struct.error and more.
     except Exception as error:
-        raise DataError(f"{path}: cannot be decoded ({error}); repair it or take it out of the folder") from error
+        raise DataError(
+            f"{path}: cannot be decoded ({str(error) or type(error).__name__}); repair it or take it out of the folder"
+        ) from error
 
 
 def _square(image: Image.Image, size: int, channels: Channels) -> Image.Image:
@@ -59,11 +61,16 @@ def _square(image: Image.Image, size: int, channels: Channels) -> Image.Image:
     image.load()
     # Read now and not before: Pillow turns TIFF files itself while loading and takes the tag away.
     turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    image = _opaque(image).convert("RGB" if channels == "rgb" else "L")
-
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    # Cropping inside the resampling: a panorama never exists at full width.
+    # The middle of a panorama before anything is copied, with what Lanczos (3 lobes) sees beyond its edges.
+    beyond = 3 * side // size + 4
+    box = (max(0, left - beyond), max(0, top - beyond), left + side + beyond, top + side + beyond)
+    box = (*box[:2], min(image.width, box[2]), min(image.height, box[3]))
+    if box != (0, 0, *image.size):
+        image = image.crop(box)
+        left, top = left - box[0], top - box[1]
+    image = _opaque(image).convert("RGB" if channels == "rgb" else "L")
     image = image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
     return image if turn is None else image.transpose(turn)
 

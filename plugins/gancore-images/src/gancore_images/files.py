@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import overload
 
@@ -11,6 +11,8 @@ import torch
 from gancore import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+Identities = tuple[tuple[int, int], ...]  # device and inode of folders
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -37,24 +39,46 @@ def visible(folder: str) -> list[os.DirEntry[str]]:
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
-    return entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
+    return entry.name.lower().endswith(EXTENSIONS) and _leads_to_one(entry.is_file)
 
 
-def images_below(folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    return _leads_to_one(entry.is_dir)
+
+
+def _leads_to_one(kind: Callable[[], bool]) -> bool:
+    """A link to itself, or through a folder that may not be entered, leads to nothing."""
+    try:
+        return kind()
+    except OSError:
+        return False
+
+
+def images_below(folder: str) -> Iterator[str]:
     """Paths of all images in a folder and the folders below it, depth first in natural order.
 
-    Links are followed, except one that leads back to a folder it stands in (`above`, as device and inode).
+    Links are followed, except one that leads back to a folder it stands in.
     """
+    # A stack of our own: folders may be nested deeper than Python lets functions be.
+    entered = [_entered(folder, ())]
+    while entered:
+        entries, inside = entered[-1]
+        for entry in entries:
+            if is_folder(entry):
+                entered.append(_entered(entry.path, inside))
+                break
+            if is_image(entry):
+                yield entry.path
+        else:
+            entered.pop()
+
+
+def _entered(folder: str, above: Identities) -> tuple[Iterator[os.DirEntry[str]], Identities]:
+    """What is left to be looked at in a folder, nothing where it is one of those above; and those it is in, with it."""
     entries = visible(folder)
     status = os.stat(folder)
     here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    for entry in entries:
-        if entry.is_dir():
-            yield from images_below(entry.path, (*above, here))
-        elif is_image(entry):
-            yield entry.path
+    return iter(() if here in above else entries), (*above, here)
 
 
 class Paths(Sequence[str]):

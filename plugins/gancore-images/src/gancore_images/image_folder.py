@@ -9,7 +9,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from gancore import DataError, DataSpec, component, ge, option, required
 from gancore_images.decode import Channels, decode
-from gancore_images.files import EXTENSIONS, Paths, images_below, is_image, visible
+from gancore_images.files import EXTENSIONS, Paths, images_below, is_folder, is_image, visible
 
 
 @component
@@ -62,7 +62,7 @@ class ImageFolder:
                 f"{self._folder()}: labels = true takes labels from folders, but these images are in none: "
                 f"{', '.join(loose[:3])}{f' and {len(loose) - 3} more' if len(loose) > 3 else ''}"
             )
-        folders = [entry.path for entry in entries if entry.is_dir()]
+        folders = [entry.path for entry in entries if is_folder(entry)]
         if not folders:
             raise DataError(f"{self._folder()}: labels = true needs one folder per class in it, and there is none")
         return folders

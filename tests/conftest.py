@@ -1,6 +1,7 @@
 """Fixtures for all tests of the engine."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,9 @@ name = "health"
 name = "samples"
 every = 30
 """
+
+# Test files run beside each other: two OpenMP threads each would spin instead of working. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Install = Callable[..., None]
 

@@ -9,7 +9,7 @@ from gancore.cli.train import SET
 
 @click.command(
     "verify-resume",
-    short_help="Prove that a resumed run of an experiment equals an uninterrupted one.",
+    short_help="Prove that a resumed run equals an uninterrupted one.",
     epilog="Example: gancore verify-resume examples/digits.toml --steps 200",
 )
 @click.argument("file", type=click.Path(path_type=Path))

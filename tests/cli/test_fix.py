@@ -63,16 +63,18 @@ def test_without_one_it_is_the_runs_own_file(gancore: Gancore, run: Path, tmp_pa
 
 
 def test_what_follows_from_another_finding_is_not_mended(gancore: Gancore, run: Path, tmp_path: Path) -> None:
-    findings = json.loads((run / "health.json").read_text())
-    findings["findings"][0]["because"] = "something else"
-    for finding in findings["findings"][1:]:
-        finding["because"] = "something else"
-    (run / "health.json").write_text(json.dumps(findings))
-    said = gancore("doctor", "run", "--fix", "-o", "fixed.toml")
-    assert said.code in (0, 2)
-    if said.code:
-        assert "no finding has a remedy that a file can hold" in said.err
-        assert not (tmp_path / "fixed.toml").exists()
+    (one, *_) = json.loads((run / "health.json").read_text())["findings"]
+
+    def finding(code: str, path: list[str], value: float, because: str = "") -> dict[str, Any]:
+        changes = [{"path": path, "value": value}]
+        return one | {"code": code, "where": "generator", "severity": "warn", "because": because, "changes": changes}
+
+    root = finding("root", ["train", "batch_size"], 32)
+    leaf = finding("leaf", ["train", "steps"], 7, because="root generator")
+    (run / "health.json").write_text(json.dumps({"findings": [leaf, root]}))
+    said = gancore("doctor", "run", "--fix", "-o", "fixed.toml", "--of", "mine.toml")
+    assert (said.code, said.err.splitlines()) == (0, [f"root in generator: {one['remedy']}"])
+    assert (tmp_path / "fixed.toml").read_text() == FILE.replace("batch_size = 16", "batch_size = 32")
 
 
 @pytest.mark.parametrize("words", [("--fix",), ("-o", "fixed.toml"), ("--of", "mine.toml")])

@@ -96,12 +96,41 @@ def test_nothing_is_trained(tiny: Path) -> None:
     import gancore
     from gancore.cli.probe import at_start
 
-    run = gancore.load(tiny, ["loss.name=wgan-gp"]).assemble()
-    before = [p.detach().clone() for p in (*run.discriminator.parameters(), *run.generator.parameters())]
+    run = gancore.load(tiny, ["loss.name=wgan-gp", 'regularizer=[{name="weight-clipping"}]']).assemble()
+    trained = [*run.game.discriminator.network.parameters(), *run.game.generator.network.parameters()]
+    before = [p.detach().clone() for p in trained]
     vitals = at_start(run)
-    after = [*run.discriminator.parameters(), *run.generator.parameters()]
-    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    assert all(torch.equal(old, new) for old, new in zip(before, trained, strict=True))
     assert (vitals.step, run.step) == (0, 0)
+
+
+def test_all_batches_meet_the_weights_that_training_meets(tiny: Path, install: Any) -> None:
+    """A regularizer that changes weights has acted on them once, however often it would."""
+    import gancore
+    from gancore.cli.probe import at_start
+
+    install("gancore-halving", halving=HALVING)
+    said = ['regularizer=[{name="halving"}]', "model.activation=relu"]
+    plain, halved = (gancore.load(tiny, sets).assemble() for sets in ([], said))
+    measured = [at_start(run).layers["discriminator"]["layers.0"]["gradient"] for run in (plain, halved)]
+    assert measured[1] / measured[0] == pytest.approx(0.5, rel=0.25), "the last layer's weights are half as large"
+
+
+HALVING = """
+from gancore import Component, component, hookimpl, option, On
+
+@component
+class Halving:
+    on: On = option("discriminator", "Which.")
+
+    def parameters_updated(self, parameters, context):
+        for parameter in parameters:
+            parameter.mul_(0.5)
+
+@hookimpl
+def gancore_regularizers():
+    return [Component("halving", "halving:Halving", "Halves.")]
+"""
 
 
 def test_dead_units_are_seen_at_once(tiny: Path) -> None:

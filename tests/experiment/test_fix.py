@@ -86,6 +86,13 @@ def test_the_first_of_two_changes_of_one_place_counts() -> None:
     assert changed(Change(("train", "steps"), 1), Change(("train", "steps"), 2))["train"] == {"steps": 1}
 
 
+def test_two_of_a_kind_are_told_apart_by_their_number() -> None:
+    text = FILE + '\n[[regularizer]]\nname = "other"\n\n[[regularizer]]\nname = "r1"\ngamma = 2.0\n'
+    second = apply(text, [Change(("regularizer", "r1-2", "gamma"), 5.0)])
+    assert second == text.replace("gamma = 2.0", "gamma = 5.0")
+    assert apply(text, [Change(("regularizer", "r1", "gamma"), 5.0)]) == text.replace("gamma = 1.0", "gamma = 5.0")
+
+
 def test_a_value_is_no_table() -> None:
     with pytest.raises(ValueError, match=r"train\.steps\.x: steps is no table"):
         apply(FILE, [Change(("train", "steps", "x"), 1)])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from gancore.components import KINDS, Kind
 
@@ -268,7 +268,7 @@ class Vitals:
             `penalty/<role>`                ||gradient of the penalties|| / ||gradient of the loss||
         layers: by role, in the order of the forward pass: by the layer's name, `gradient` (rms of the back-propagated
             signal at its output, of the mean loss times N) and `dead` (share of its channels whose signal was exactly
-            zero in all of the last probes).
+            zero in all of the last probes in which one arrived at the network's output).
     """
 
     step: int
@@ -299,13 +299,15 @@ class Facts:
     Attributes:
         tables: the resolved experiment, every option with its value, as plain tables; names are bare. Besides `train`
             and `loss`: `generator` and `discriminator` (their models' options), `optimizer` by role, `regularizer` by
-            name, and `model_table`, by role the table that a model's options stand in.
+            name (`r1-2` is the second `r1`), and `model_table`, by role the table that a model's options stand in.
         steps: of the whole run.
         boundary, lipschitz: as the loss declares them.
         mixes_samples: whether D says that it does.
         sign_statistics: names of regularizers that count the signs of scores (they declare `sign_statistics = True`).
         lazy_uncorrected: networks with a lazy penalty whose optimizer ignores it.
         generator, discriminator: the networks, to look at their modules; their parameters may have no memory.
+        ends: by role, the module whose output is the network's own (its shape apart); none where a function, or what
+            nobody could try, makes it.
     """
 
     tables: Mapping[str, Any]
@@ -318,6 +320,7 @@ class Facts:
     data: DataSpec | None = None
     generator: "nn.Module | None" = None
     discriminator: "nn.Module | None" = None
+    ends: "Mapping[Role, nn.Module]" = field(factory=dict)
 
 
 Severity = Literal["note", "warn", "fatal"]
@@ -330,7 +333,8 @@ class Change:
 
     Attributes:
         path: table and key, `("optimizer", "discriminator", "lr")`. In the arrays of tables (`regularizer`, `metric`,
-            `callback`) the second part is the name of a component; a table that is not there is appended.
+            `callback`) the second part is the name of a component, `r1-2` the second table of the name `r1`; a table
+            that is not there is appended.
         value: the new value; None takes the key, or the whole table, away.
     """
 
@@ -344,7 +348,8 @@ class Finding:
 
     Attributes:
         code: the rule's name, e.g. `vanishing-depth`.
-        where: the factor, network or layer, e.g. `generator layers.0`; with the code it tells findings apart.
+        where: the factor, network or layer, e.g. `generator layers.0`; with the code it tells findings apart. What
+            begins with a role is one illness of that network, whichever of its layers is the worst at the moment.
         evidence: the numbers it is judged by.
         threshold: what they are held against, in words: `rho < 1e-3`.
         cause: one sentence.
@@ -372,9 +377,10 @@ class Judges(Protocol):
     """A rule that judges what was measured.
 
     `vitals` holds smoothed numbers. What it returns is believed once it was returned in `patience` (an option)
-    consecutive probes after the warm-up. An attribute `explains` may name codes that follow from this rule's findings
-    while they hold: what is explained needs no remedy of its own. `lasting = True` says that they also explain what
-    comes after them; `early = True`, that a fatal finding is to be believed during the warm-up already.
+    consecutive probes after the warm-up: at the same place, or anywhere in the same network (see `Finding.where`). An
+    attribute `explains` may name codes that follow from this rule's findings while they hold: what is explained
+    needs no remedy of its own. `lasting = True` says that they also explain what comes after them; `early = True`,
+    that a fatal finding is to be believed during the warm-up already.
     """
 
     @property
@@ -435,7 +441,7 @@ class Logged(Protocol):
 
 @runtime_checkable
 class Stepped(Protocol):
-    """Called whenever `run.step` is a multiple of the callback's option `every`."""
+    """Called whenever `run.step` is a multiple of the callback's option `every`, and at the last step."""
 
     @property
     def every(self) -> int: ...

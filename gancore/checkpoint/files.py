@@ -43,8 +43,10 @@ def write(
     tree, tensors = pack(state)
     text = json.dumps(tree)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for stale in final.parent.glob(".*.tmp"):  # of processes that were killed; whoever writes here has the lock
+            shutil.rmtree(stale, ignore_errors=True)
+        temporary.mkdir()
         save_file(tensors, temporary / TENSORS)
         (temporary / STATE).write_text(text, "utf-8")
         (temporary / EXPERIMENT).write_text(experiment, "utf-8")

@@ -16,6 +16,18 @@ from gancore.errors import RunFolderError
 
 NAME = ".lock"
 _held: dict[Path, int] = {}  # how many times this process has locked a folder: it may inside its own lock
+_descriptors: set[int] = set()
+
+
+def _forget() -> None:
+    """A forked child, such as a reader of data, shares the locks and may outlive its parent: it lets go of them."""
+    for descriptor in _descriptors:
+        os.close(descriptor)
+    _descriptors.clear()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
@@ -37,13 +49,16 @@ def locked(run_folder: Path) -> Iterator[None]:
         descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise RunFolderError(f"cannot be locked: {error.strerror or error}", run_folder) from error
+    _descriptors.add(descriptor)
     try:
         _lock(descriptor, run_folder)
         _held[folder] = 1
         yield
     finally:
         _held.pop(folder, None)
-        os.close(descriptor)
+        if descriptor in _descriptors:  # not in a forked child
+            _descriptors.remove(descriptor)
+            os.close(descriptor)
 
 
 def _lock(descriptor: int, run_folder: Path) -> None:

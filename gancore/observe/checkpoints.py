@@ -12,8 +12,9 @@ from gancore.contracts import Ending, Run
 
 @define
 class Session:
-    """What a run has logged so far of the number that tells how good a checkpoint is."""
+    """What was written last, and what the run has logged so far of the number that tells how good a checkpoint is."""
 
+    written: int = -1  # the step of the last checkpoint
     value: float | None = None
     others: frozenset[str] = frozenset()
     warned: bool = False
@@ -41,6 +42,7 @@ class Checkpoints:
     def stepped(self, run: Run) -> None:
         value = self.session.value
         run.save({} if value is None else {self.best: value})
+        self.session.written = run.step
         checkpoint.prune(run.folder, self.keep, checkpoint.best(run.folder, self.best, self.best_is))
         if self.best and value is None and not self.session.warned:
             self.session.warned = True
@@ -50,7 +52,7 @@ class Checkpoints:
             )
 
     def train_ended(self, run: Run, ending: Ending) -> None:
-        written = run.step % self.every == 0 and ending != "failed"
+        written = run.step == self.session.written and ending != "failed"
         if run.step and run.intact and not written:
             self.stepped(run)
 

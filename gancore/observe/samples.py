@@ -3,7 +3,7 @@
 from attrs.validators import optional
 
 from gancore.components import component, ge, option
-from gancore.contracts import Ending, Run
+from gancore.contracts import Run
 from gancore.observe.grid import picture, save
 
 
@@ -24,7 +24,3 @@ class Samples:
         n = self.n or (64 if run.data.is_image else 2000)
         fakes = run.sample(*run.latents(n, self.seed))
         save(picture(fakes, run.data, None if run.data.is_image else run.reals(n)), folder / f"step-{run.step:08d}.png")
-
-    def train_ended(self, run: Run, ending: Ending) -> None:
-        if ending == "finished" and run.step % self.every:
-            self.stepped(run)

@@ -2,6 +2,7 @@
 and notices as text, the experiment, and hparams."""
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -26,6 +27,7 @@ ABOUT_LAYERS = (
 @define
 class _Session:
     writer: Any = None
+    hook: Any = None  # for errors in threads, as it was before
     last: Mapping[str, float] = {}
     layers: dict[Role, Columns] = field(factory=dict)
     drawn: int = 0  # the step of the last heat maps
@@ -43,6 +45,7 @@ class TensorBoard:
     def train_started(self, run: Run) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        self.session.hook, threading.excepthook = threading.excepthook, _without_writers(threading.excepthook)
         # purge_step hides what an interrupted process wrote after the checkpoint that this one starts from.
         self.session.writer = SummaryWriter(str(run.folder), purge_step=run.step + 1 if run.step else None)
         if run.step:
@@ -82,16 +85,18 @@ class TensorBoard:
 
     def train_ended(self, run: Run, ending: Ending) -> None:
         writer, last = self.session.writer, self.session.last
-        if writer is None:
+        if writer is None:  # no file could be made
+            threading.excepthook = self.session.hook or threading.excepthook
             return
-        if self.session.layers and self.session.drawn < run.step:
-            self._draw(run.step)
-        if ending == "finished" and last:
-            if run.step % self.every:
-                self.stepped(run)
-            _write_hparams(writer, run, last)
-        writer.close()
-        self.session.writer = None  # a notice of another callback's farewell would open a file of its own
+        try:
+            if self.session.layers and self.session.drawn < run.step:
+                self._draw(run.step)
+            if ending == "finished" and last:
+                _write_hparams(writer, run, last)
+            writer.close()
+        finally:
+            threading.excepthook = self.session.hook
+            self.session.writer = None  # a notice of another callback's farewell would open a file of its own
 
     def _keep(self, vitals: Vitals) -> None:
         for role, found in vitals.layers.items():
@@ -116,6 +121,16 @@ class TensorBoard:
                 self._keep(vitals)
         self.session.said |= {held.key for held in record.findings if held.first <= run.step}
         self.session.drawn = run.step
+
+
+def _without_writers(hook: Any) -> Any:
+    """For `threading.excepthook`: an error of the thread that writes events is raised again by whoever writes next."""
+
+    def filtered(arguments: Any) -> None:
+        if type(arguments.thread).__name__ != "_AsyncWriterThread":
+            hook(arguments)
+
+    return filtered
 
 
 def _as_text(words: str) -> str:

@@ -186,7 +186,9 @@ class StreamedFeed:
             self._batches = iter(self._loader())
         try:
             batch = next(self._batches)
-        except (DataError, OSError) as error:
+        except (DataError, OSError, EOFError) as error:
+            if self._workers and "in DataLoader worker process" not in str(error):
+                raise RuntimeError(f"DataLoader worker: its connection broke ({type(error).__name__})") from error
             # torch puts a worker's traceback into the message; the last line is what was meant for people.
             raise DataError(str(error).rpartition("Error: ")[2].strip()) from error
         if isinstance(self._data, Skipping):

@@ -31,9 +31,14 @@ class Observers:
     _switched_off: set[str] = field(factory=set, init=False)
 
     def tell(self, run: "Run", moment: type[Any], call: Callable[[Any], None], *, due: bool = False) -> None:
-        """Call all callbacks that have this moment; `due`: those whose `every` divides the step."""
+        """Call all callbacks that have this moment; `due`: those whose `every` divides the step, and all at the last:
+        what they write then stands there before a checkpoint says that nothing is left to do."""
         for key, callback in self.callbacks.items():
-            if key in self._switched_off or not isinstance(callback, moment) or (due and run.step % callback.every):
+            if (
+                key in self._switched_off
+                or not isinstance(callback, moment)
+                or (due and run.step % callback.every and run.step != run.steps)
+            ):
                 continue
             with self._survived(run, key):
                 call(callback)

@@ -1,5 +1,6 @@
 """A player of the game: one network with its optimizer, its schedule and the regularizers that are for it."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from gancore.contracts import (
     Role,
 )
 from gancore.training.numbers import Numbers
+
+PATIENCE = 1000  # phases
 
 
 @frozen(eq=False)
@@ -81,8 +84,11 @@ class Player:
 
     @cached_property
     def slowest_penalty(self) -> int:
-        """The largest `every` of this network's penalties; 0 without one."""
-        return max((regularizer.component.every for regularizer in self._with(Penalty)), default=0)
+        """Phases between two in which all of this network's penalties are due, if those are not too rare to wait for;
+        else between two in which the slowest is. 0 without one."""
+        rhythms = [regularizer.component.every for regularizer in self._with(Penalty)]
+        together = math.lcm(*rhythms)
+        return 0 if not rhythms else together if together <= PATIENCE else max(rhythms)
 
     def adjust_gradients(self, numbers: Numbers) -> None:
         for regularizer in self._with(GradientsReady):

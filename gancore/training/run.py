@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from gancore.contracts import (
     Metric,
     Probed,
     Role,
-    Stateful,
     Stepped,
     TrainStarted,
     Vitals,
@@ -28,6 +27,7 @@ from gancore.errors import NonFiniteError, RunFailed, RunFolderError, UnhealthyE
 from gancore.health.doctor import in_words
 from gancore.health.nonfinite import finding_of
 from gancore.health.probe import NOTHING, PhaseProbe
+from gancore.training import state
 from gancore.training.checkup import Checkup
 from gancore.training.ema import Ema
 from gancore.training.memory import shortage
@@ -144,6 +144,9 @@ class Run:
             ending = "interrupted" if self.step < self.steps else "finished"
         except NonFiniteError as error:
             raise self._traced(error) from error
+        except RunFolderError:
+            self._whole = False  # the record may lack this step: a resumed run has to come by here once more
+            raise
         except KeyboardInterrupt:
             self._whole = False  # the user wants an end at once, not a checkpoint
             raise
@@ -262,9 +265,9 @@ class Run:
         if self.make_folder is None and self._folder is None:
             return ""
         folder = self.folder / "capsules" / f"step-{capsule.step:08d}"
-        state = {**packed(capsule), "experiment": self.text, "vitals": self._vitals}
+        kept = {**packed(capsule), "experiment": self.text, "vitals": self._vitals}
         try:
-            checkpoint.write(folder, capsule.step, state, experiment=self.text)
+            checkpoint.write(folder, capsule.step, kept, experiment=self.text)
         except RunFolderError as error:
             return f" There is no capsule of it: {error}"
         if not self.named:
@@ -355,24 +358,15 @@ class Run:
             for name, parameter in role.network.named_parameters():
                 if not bool(torch.isfinite(parameter).all()):  # waits for the device; saving has to anyway
                     raise NonFiniteError(f"step {self.step}: {role.role} parameter {name} is not finite; not saved")
+        if not self.folder.is_dir():
+            raise RunFolderError("is no longer there; somebody has deleted or renamed it", self.folder)
         return checkpoint.save(self.folder, self.step, self.state_dict(), experiment=self.text, numbers=numbers)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a bit-exact resume needs. Tensors are the live ones; copy them before training on."""
-        return {
-            "step": self.step,
-            "data": {"shape": list(self.data.shape), "classes": self.data.classes, "range": self.data.range},
-            "numbers": self.numbers.state_dict(),
-            "ema": self.ema.network.state_dict(),
-            "feed": self.game.feed.state_dict(),
-            "globals": self.globals.state_dict(),
-            "streams": {name: rng.get_state() for name, rng in self._streams().items()},
-            "components": {name: component.state_dict() for name, component in self._stateful()},
-            "generator": self.game.generator.state_dict(),
-            "discriminator": self.game.discriminator.state_dict(),
-        }
+        return state.taken(self)
 
-    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+    def load_state_dict(self, found: dict[str, Any]) -> list[str]:
         """Restore what `state_dict` returned, in a run assembled from the same experiment.
 
         Returns:
@@ -381,63 +375,16 @@ class Run:
         Raises:
             RunFolderError: the state is not one of this experiment.
         """
-        try:
-            self.ema.network.load_state_dict(state["ema"])
-            for player in (self.game.generator, self.game.discriminator):
-                player.load_state_dict(state[player.role])
-            self.game.feed.load_state_dict(state["feed"])
-            self.globals.load_state_dict(state["globals"])
-            self.numbers.load_state_dict(state["numbers"], self.device)
-            for name, component in self._stateful():
-                if name in state["components"]:  # a callback may have been added since
-                    component.load_state_dict(state["components"][name])
-            self.step = state["step"]
-            self.clock.fill_(self.step)
-            return [
-                note for name, rng in self._streams().items() if (note := self._restore(name, rng, state["streams"]))
-            ]
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise RunFolderError(_does_not_fit(error)) from error
+        return state.restore(self, found)
 
-    def adopt(self, state: dict[str, Any]) -> None:
+    def adopt(self, found: dict[str, Any]) -> None:
         """Go on from the state of a run with other options: weights, optimizers' moments, data order and step are taken
         over, random streams and the states of components are this run's own.
 
         Raises:
             RunFolderError: the networks are others.
         """
-        try:
-            self.ema.network.load_state_dict(state["ema"])
-            for player in (self.game.generator, self.game.discriminator):
-                player.adopt(state[player.role])
-            self.game.feed.load_state_dict(state["feed"])
-            self.step = state["step"]
-            self.clock.fill_(self.step)
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise RunFolderError(_does_not_fit(error)) from error
-
-    def _restore(self, name: str, rng: torch.Generator, states: Mapping[str, Tensor]) -> str:
-        """One stream. Generators of different devices are different generators: their states do not carry over."""
-        if states[name].numel() == rng.get_state().numel():
-            rng.set_state(states[name])
-            return ""
-        rng.manual_seed(derive(self.seed, f"{name} from step {self.step}"))
-        return f"random stream {name!r} is from another kind of device; it starts afresh, so this run is not bit-exact"
-
-    def _streams(self) -> dict[str, torch.Generator]:
-        players = (self.game.generator, self.game.discriminator)
-        streams = {f"{p.role}/{r.key}": r.context.rng for p in players for r in p.regularizers}
-        return {"latents": self.game.latents.rng, **streams}
-
-    def _stateful(self) -> Iterable[tuple[str, Stateful]]:
-        players = (self.game.generator, self.game.discriminator)
-        components: dict[str, Any] = {"loss": self.game.loss}
-        components |= {f"regularizer/{p.role}/{r.key}": r.component for p in players for r in p.regularizers}
-        components |= {f"metric/{key}": metric for key, metric in self.metrics.items()}
-        components |= {f"callback/{key}": callback for key, callback in self.callbacks.items()}
-        if self.checkup:
-            components |= {"health/probe": self.checkup.probe, "health/doctor": self.checkup.doctor}
-        return [(name, component) for name, component in components.items() if isinstance(component, Stateful)]
+        state.adopt(self, found)
 
     # ------------------------------------------------------------------------------------------------- observers
 
@@ -452,8 +399,3 @@ class Run:
 
     def _tell(self, moment: type[Any], call: Callable[[Any], None], *, due: bool = False) -> None:
         self.observers.tell(self, moment, call, due=due)
-
-
-def _does_not_fit(error: Exception) -> str:
-    said = " ".join(str(error).split())
-    return f"the state does not fit this experiment: {type(error).__name__}: {said[:300]}{'...' * (len(said) > 300)}"

@@ -21,6 +21,7 @@ def test_a_run_leaves_all_that_design_promises(once_trained: tuple[Path, Said]) 
     events = [path.name for path in folder.iterdir() if path.name.startswith("events.out.tfevents.")]
     assert len(events) == 1
     assert tree(folder) - set(events) == {
+        ".lock",
         "experiment.toml",
         "health.json",
         "stats.jsonl",
@@ -30,7 +31,7 @@ def test_a_run_leaves_all_that_design_promises(once_trained: tuple[Path, Said]) 
         *(
             f"checkpoints/{step}{file}"
             for step in ("step-00000004", "step-00000006")
-            for file in ("", "/manifest.json", "/state.json", "/tensors.safetensors")
+            for file in ("", "/experiment.toml", "/manifest.json", "/state.json", "/tensors.safetensors")
         ),
     }
     assert said.code == 0

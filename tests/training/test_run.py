@@ -52,11 +52,13 @@ def test_callbacks_are_told_at_their_steps_and_at_no_other(run: Any) -> None:
     ]  # fmt: skip
 
 
-def test_the_last_steps_are_logged_also_off_the_rhythm(assemble: Any, experiments: dict[str, str]) -> None:
+def test_the_last_steps_are_told_also_off_the_rhythm(assemble: Any, experiments: dict[str, str]) -> None:
     run = assemble(experiments["mlp_adam"], "train.steps=5")
     run.observers.callbacks = {"diary": Diary(every=100)}
     run.train()
-    assert run.callbacks["diary"].entries == [("started", 0), ("logged", 3), ("logged", 5), ("finished", 5)]
+    assert run.callbacks["diary"].entries == [
+        ("started", 0), ("logged", 3), ("logged", 5), ("stepped", 5), ("finished", 5),
+    ]  # fmt: skip
 
 
 def test_the_log_has_losses_scores_gradient_norms_and_learning_rates(run: Any) -> None:

@@ -1,17 +1,18 @@
 """How to build the two networks of an experiment, on any device: also on `meta`, where they need no memory."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from torch import nn
 from torch.utils.data import Dataset
 
 from gancore.contracts import ROLES, Context, DataSpec, DiscriminatorInputs, NetworkBuilt, Role
 from gancore.errors import ComponentError, GancoreError, UserError
 from gancore.experiment import Experiment, Selection
+from gancore.experiment.fix import unique as unique  # what else has keys takes it from here
 
 
 @frozen(eq=False)
@@ -33,13 +34,18 @@ class Built:
 
 @frozen(eq=False)
 class Blueprint:
-    """How to build the two networks, on whatever device is current."""
+    """How to build the two networks, on whatever device is current.
+
+    Attributes:
+        ends: what `verify` has found out, see `gancore.contracts.Facts`.
+    """
 
     spec: DataSpec
     models: dict[Role, Any]
     regularizers: dict[Role, tuple[tuple[str, Selection], ...]]
     latent_dim: int
     where: dict[Role, str]
+    ends: dict[Role, nn.Module] = field(factory=dict, init=False)
 
     def build(self, role: Role) -> Built:
         """The network with everything that regularizers do to it, and those regularizers.
@@ -85,13 +91,15 @@ class Blueprint:
                 ("discriminator", "scores", torch.empty(n, *self.spec.shape), (n,)),
             )
             for role, what, given, expected in trials:
-                with _blamed(f"{self.where[role]}: the {role}"):
+                with _blamed(f"{self.where[role]}: the {role}"), _written(networks[role]) as writers:
                     made = networks[role](given, y)
                 if tuple(made.shape) != expected:
                     raise ComponentError(
                         f"{self.where[role]}: the {role} makes {what} of shape {tuple(made.shape)} for a batch of {n}; "
                         f"expected {expected}"
                     )
+                if (end := writers.of(made)) is not None:
+                    self.ends[role] = end
         return networks
 
     def _verify_inputs(self, x: torch.Tensor) -> None:
@@ -105,6 +113,40 @@ class Blueprint:
                     raise ComponentError(
                         f"regularizer {key!r}: makes {tuple(shown.shape)} of {tuple(x.shape)}; D's input has one shape"
                     )
+
+
+class _Writers:
+    """Which module wrote which tensor last. A view of a tensor has the same values, and is no other one."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, tuple[nn.Module, torch.Tensor, int]] = {}
+
+    def note(self, module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and self.of(output) is None:
+            values = _values(output)
+            self._last[id(values)] = module, values, values._version
+
+    def of(self, tensor: Any) -> nn.Module | None:
+        """None if no module wrote it, or a function has changed it since."""
+        values = _values(tensor)
+        module, _, version = self._last.get(id(values), (None, None, None))
+        return module if version == values._version else None
+
+
+def _values(tensor: torch.Tensor) -> torch.Tensor:
+    """What a view looks at."""
+    return tensor if tensor._base is None else tensor._base
+
+
+@contextmanager
+def _written(network: nn.Module) -> Iterator[_Writers]:
+    """Watch what the network's innermost modules make."""
+    writers = _Writers()
+    with ExitStack() as stack:
+        for module in network.modules():
+            if not any(module.children()):
+                stack.callback(module.register_forward_hook(writers.note).remove)
+        yield writers
 
 
 @contextmanager
@@ -137,13 +179,3 @@ def blueprint_of(experiment: Experiment, spec: DataSpec, objects: Objects) -> Bl
                 taken = [key for key, _ in regularizers[role]]
                 regularizers[role].append((unique(selection.name, taken), selection))
     return Blueprint(spec, models, {role: tuple(found) for role, found in regularizers.items()}, latent_dim, where)
-
-
-def unique(name: str, taken: Iterable[str]) -> str:
-    """`name`, or `name-2` if there is one already: the same component may be used twice."""
-    taken = set(taken)
-    key, n = name, 1
-    while key in taken:
-        n += 1
-        key = f"{name}-{n}"
-    return key

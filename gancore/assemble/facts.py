@@ -10,6 +10,7 @@ from gancore.assemble.blueprint import Blueprint
 from gancore.components import options_of
 from gancore.contracts import ROLES, Facts, Penalty, Role
 from gancore.experiment import Experiment, Selection
+from gancore.experiment.fix import unique
 
 
 def facts_of(experiment: Experiment, blueprint: Blueprint, networks: Mapping[Role, nn.Module], steps: int) -> Facts:
@@ -22,13 +23,15 @@ def facts_of(experiment: Experiment, blueprint: Blueprint, networks: Mapping[Rol
         "loss": _table(experiment.loss),
         "data": _table(experiment.data) if experiment.data else {},
         "optimizer": {role: _table(getattr(experiment, f"optimizer_{role}")) for role in ROLES},
-        "regularizer": {selection.name: _table(selection) for selection, _ in regularizers},
+        "regularizer": {},
         "model_table": {},
     }
+    for selection, _ in regularizers:  # the keys by which a remedy finds them in the file
+        tables["regularizer"][unique(selection.name, tables["regularizer"])] = _table(selection)
     for role in ROLES:
-        selection: Selection | None = getattr(experiment, role)
-        tables[role] = _table(selection) if selection else {}
-        tables["model_table"][role] = str(selection.path[0]) if selection else ""
+        model: Selection | None = getattr(experiment, role)
+        tables[role] = _table(model) if model else {}
+        tables["model_table"][role] = str(model.path[0]) if model else ""
     lazy = {
         role: any(
             isinstance(component, Penalty) and component.every > 1 and getattr(component, "on", None) in (role, "both")
@@ -49,6 +52,7 @@ def facts_of(experiment: Experiment, blueprint: Blueprint, networks: Mapping[Rol
         data=blueprint.spec,
         generator=networks.get("generator"),
         discriminator=networks.get("discriminator"),
+        ends=blueprint.ends,
     )
 
 

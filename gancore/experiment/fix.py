@@ -75,13 +75,26 @@ def _apply(doc: Any, change: Change) -> None:
     at[key] = change.value
 
 
+def unique(name: str, taken: Iterable[str]) -> str:
+    """`name`, or `name-2` if there is one already: the same component may be used twice."""
+    taken = set(taken)
+    key, n = name, 1
+    while key in taken:
+        n += 1
+        key = f"{name}-{n}"
+    return key
+
+
 def _component(doc: Any, kind: str, name: str, *, make: bool) -> Any:
-    """The table that selects a component, by its bare name; appended if it is to be made."""
+    """The table that selects a component, by its bare name, or as `unique` names another one of that name; appended
+    if it is to be made."""
     tables = doc.get(kind)
     if isinstance(tables, list):
+        met: dict[str, Any] = {}
         for table in tables:
-            if str(table.get("name", "")).rpartition("/")[2] == name:
-                return table
+            met[unique(str(table.get("name", "")).rpartition("/")[2], met)] = table
+        if name in met:
+            return met[name]
     if not make:
         return None
     table = tomlkit.table()

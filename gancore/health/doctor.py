@@ -1,12 +1,12 @@
 """The doctor: asks the rules about every probe, and believes what holds for some time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 from attrs import frozen
 
-from gancore.contracts import Change, Facts, Finding, Judges, Lints, Vitals
+from gancore.contracts import ROLES, Change, Facts, Finding, Judges, Lints, Vitals
 from gancore.health.history import History
 
 LEAST = 10  # steps with one judgement: probes of neighbouring steps are no independent witnesses
@@ -17,7 +17,7 @@ class Diagnosis:
     """What one probe has led to.
 
     Attributes:
-        holding: findings that hold now; new: those of them that did not yet hold, or less severely.
+        holding: findings that hold now; new: those of them that did not hold before, or less severely.
         failed: rules that raised, in words.
     """
 
@@ -56,7 +56,8 @@ class Doctor:
         self._judged_at = vitals.step
         smoothed = self._history.take(vitals)
         before, streaks, failed = self._streaks, {}, []
-        holding, new = [], []
+        holding: dict[str, Finding] = {}
+        new = []
         for name, rule in list(self._judges.items()):
             try:
                 found = self._asked(rule, smoothed)
@@ -65,22 +66,24 @@ class Doctor:
                 failed.append(f"rule {name!r} failed and is asked no more: {type(error).__name__}: {error}")
                 continue
             for finding in found:
-                key = key_of(finding)
-                streaks[key] = before.get(key, 0) + 1
-                if streaks[key] < rule.patience:
+                subject = subject_of(finding)
+                streaks[subject] = before.get(subject, 0) + 1
+                if streaks[subject] < rule.patience:
                     continue
-                holding.append(finding)
-                if self._known.get(key) not in (finding.severity, "fatal"):
+                finding = self._where_it_was(finding)
+                holding.setdefault(key_of(finding), finding)
+                if self._known.get(subject) not in (finding.severity, "fatal"):
                     new.append(finding)
         self._streaks = streaks
+        still = {subject_of(finding) for finding in holding.values()}  # what has passed is news when it comes again
+        self._known = {subject: severity for subject, severity in self._known.items() if subject in still}
         self._believe(new)
         # What was a consequence once stays one, also after its root has passed.
-        for finding in holding:
-            key = key_of(finding)
-            self._roots[key] = self._explained(finding, holding) or self._roots.get(key, "")
+        for key, finding in holding.items():
+            self._roots[key] = self._explained(finding, holding.values()) or self._roots.get(key, "")
         self._holding, fresh = (
             tuple(attrs.evolve(finding, because=self._roots[key_of(finding)]) for finding in some)
-            for some in (holding, new)
+            for some in (holding.values(), new)
         )
         return Diagnosis(self._holding, fresh, tuple(failed))
 
@@ -92,15 +95,24 @@ class Doctor:
         found = [attrs.evolve(f, step=vitals.step) for f in rule.judge(vitals, self._history, self.facts)]
         return [finding for finding in found if finding.severity == "fatal" or not warming_up]
 
+    def _where_it_was(self, finding: Finding) -> Finding:
+        """While it holds, and as gravely, a finding stays with the layer that it was first seen at: which of two sick
+        layers is the worse one may change from probe to probe."""
+        alike = (subject_of(finding), finding.severity)
+        held = [other for other in self._holding if (subject_of(other), other.severity) == alike]
+        if not held or finding.where in {other.where for other in held}:
+            return finding
+        return attrs.evolve(held[0], step=finding.step)
+
     def _believe(self, new: list[Finding]) -> None:
         for finding in new:
             key = key_of(finding)
-            self._known[key] = finding.severity
+            self._known[subject_of(finding)] = finding.severity
             self._since.setdefault(key, finding.step)
             if getattr(self.rules.get(finding.code), "lasting", False) and finding.severity != "note":
                 self._lasting.setdefault(finding.code, key)
 
-    def _explained(self, finding: Finding, holding: list[Finding]) -> str:
+    def _explained(self, finding: Finding, holding: Iterable[Finding]) -> str:
         """The finding that this one follows from, as `code where`; empty if it stands on its own."""
         for other in holding:
             rule = self.rules.get(other.code)
@@ -141,10 +153,18 @@ def key_of(finding: Finding) -> str:
     return f"{finding.code} {finding.where}"
 
 
+def subject_of(finding: Finding) -> str:
+    """What is believed once it was found often enough: `code role` for what is found anywhere in a network, as its
+    worst layer may be another one every time; else the same as `key_of`."""
+    network = finding.where.partition(" ")[0]
+    return f"{finding.code} {network}" if network in ROLES else key_of(finding)
+
+
 def in_words(finding: Finding) -> str:
     """One line: what, where, the numbers, the cause and the remedy."""
-    evidence = ", ".join(f"{name} {value:.3g}" for name, value in finding.evidence.items())
+    numbers = ", ".join(f"{name} {value:.3g}" for name, value in finding.evidence.items())
+    evidence = f" ({numbers})" if numbers else ""
     where = f" in {finding.where}" if finding.where else ""
     at = f"step {finding.step}: " if finding.step else ""
-    said = f"{at}{finding.severity}: {finding.code}{where} ({evidence}): {finding.cause}"
+    said = f"{at}{finding.severity}: {finding.code}{where}{evidence}: {finding.cause}"
     return f"{said} It follows from {finding.because}." if finding.because else f"{said} {finding.remedy}".rstrip()

@@ -12,6 +12,7 @@ MEMORY = 400  # smoothed values kept per number
 ENOUGH = 5  # probes before a median or a spread means something
 LOG_RATE = 0.1  # weight of the newest probe in the running mean and variance of the logarithm
 SPREAD = 0.2  # the least standard deviation of a logarithm: smaller fluctuations are no surprise
+CREDIT = 2.0  # standard deviations that a probe may teach at most: a surprise is not to make itself usual
 
 
 class History:
@@ -25,7 +26,10 @@ class History:
         self._surprise: dict[str, float] = {}
 
     def take(self, vitals: Vitals) -> Vitals:
-        """Take in one probe and return it with smoothed numbers; what is not finite is not smoothed away."""
+        """Take in one probe and return it with smoothed numbers.
+
+        What is not finite, or exactly 0, is not smoothed away: that nothing arrives at all is a statement of its own.
+        """
         numbers = {name: self._take(name, value) for name, value in vitals.numbers.items()}
         layers: dict[Role, dict[str, dict[str, float]]] = {
             role: {
@@ -64,7 +68,7 @@ class History:
 
     def _average(self, name: str, value: float) -> float:
         before = self._smooth.get(name, value)
-        if math.isfinite(value) and math.isfinite(before):
+        if value and before and math.isfinite(value) and math.isfinite(before):
             value = SMOOTHING * value + (1 - SMOOTHING) * before
         self._smooth[name] = value
         return value
@@ -72,15 +76,27 @@ class History:
     def _take(self, name: str, value: float) -> float:
         smooth = self._average(name, value)
         if not math.isfinite(smooth):
+            self._surprise.pop(name, None)
             return smooth
         values = self._values.setdefault(name, [])
         values.append(smooth)
         del values[:-MEMORY]
         self._highest[name] = max(smooth, self._highest.get(name, smooth))
-        log = math.log(abs(value) + 1e-30)
-        mean, variance = self._log.get(name, (log, 0.0))
-        self._surprise[name] = (log - mean) / max(math.sqrt(variance), SPREAD)
-        gap = log - mean  # Welford's update with a fixed rate
-        mean += LOG_RATE * gap
-        self._log[name] = (mean, (1 - LOG_RATE) * (variance + LOG_RATE * gap * gap))
+        self._weigh(name, value, len(values))
         return smooth
+
+    def _weigh(self, name: str, value: float, n: int) -> None:
+        """How surprising the n-th value is, and what it teaches: the running mean and variance of the logarithm, by
+        Welford's update with a rate that does not fall below LOG_RATE."""
+        if value == 0:  # has no logarithm
+            self._surprise.pop(name, None)
+            return
+        log = math.log(abs(value))
+        mean, variance = self._log.get(name, (log, 0.0))
+        spread = max(math.sqrt(variance), SPREAD)
+        gap = log - mean
+        self._surprise[name] = gap / spread
+        if n > ENOUGH:  # before that nothing is known that could be surprised
+            gap = max(-CREDIT * spread, min(gap, CREDIT * spread))
+        rate = max(LOG_RATE, 1 / n)
+        self._log[name] = (mean + rate * gap, (1 - rate) * (variance + rate * gap * gap))

@@ -14,6 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 SMALL = 65_536  # numbers that are cheap to convert
 EXCLUDED = (nn.Embedding, nn.EmbeddingBag)
+CHANNELS_LAST = (nn.Linear, nn.Bilinear)  # (N, ..., C); kernels give (N, C, ...)
 
 
 class Layers:
@@ -80,18 +81,19 @@ class Layers:
                 handle.remove()
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def called(_: nn.Module, inputs: Any, output: Any) -> None:
+        def called(layer: nn.Module, inputs: Any, output: Any) -> None:
+            channel = -1 if isinstance(layer, CHANNELS_LAST) else 1
             if name not in self._inputs:
                 self._met.append(name)
                 self._inputs[name] = []
             if self.channels and inputs and isinstance(inputs[0], Tensor):
                 self._inputs[name].append(inputs[0].detach())
             if isinstance(output, Tensor) and output.requires_grad:
-                output.register_hook(lambda gradient: self._heard(name, gradient))  # type: ignore[no-untyped-call]
+                output.register_hook(lambda gradient: self._heard(name, gradient, channel))  # type: ignore[no-untyped-call]
 
         return called
 
-    def _heard(self, name: str, gradient: Tensor) -> None:
+    def _heard(self, name: str, gradient: Tensor, channel: int) -> None:
         if not self._listening():
             return
         g = gradient.detach()
@@ -105,7 +107,8 @@ class Layers:
         self._norms[name], self._sizes[name] = norm, size
         self._scales[name] = len(g) / size**0.5
         if self.channels:
-            moved = g.abs().amax([d for d in range(g.dim()) if d != 1]) if g.dim() > 1 else g.abs().amax()
+            places = [d for d in range(g.dim()) if d != channel % g.dim()] if g.dim() > 1 else ()
+            moved = g.abs().amax(places)
             before = self._moved.get(name)
             self._moved[name] = moved if before is None else torch.maximum(moved, before)
 

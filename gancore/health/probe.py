@@ -9,7 +9,6 @@ Only two things need a backward of their own, on probed steps and through D alon
 the loss wants a D of bounded slope.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
@@ -20,6 +19,7 @@ from torch.nn.utils import get_total_norm
 
 from gancore.contracts import ROLES, Role, Vitals
 from gancore.health.layers import Layers, weight_layers
+from gancore.health.measures import auc, distances, duplicates, slope_at, slope_between, slopes
 
 WINDOW = 5  # looks in which a unit must not have moved at all to be called dead
 RARE = (
@@ -28,7 +28,6 @@ RARE = (
 )  # fmt: skip
 WEIGHED = 50  # steps between two measurements, at least, of the penalties' own gradient: a double backward more
 RARELY = 10  # steps between two measurements, at least, of what costs more than a look: RARE
-PAIRS = 64  # samples between which distances are measured
 TINY = 1e-30  # keeps quotients of float32 finite
 
 Pair = tuple[Tensor, Tensor]
@@ -58,6 +57,7 @@ class Probe:
         self._numbers: dict[str, Tensor] = {}
         self._kept: dict[str, float] = {}  # of what is not measured in every probe
         self._layers: dict[Role, Layers] = {}
+        self._arrived: dict[Role, Tensor] = {}  # whether any gradient came to the network's output
         self._dead: dict[Role, dict[str, float]] = {}  # the shares that were last measured
         self._networks: dict[Role, nn.Module] = {}
         self._weights: dict[Role, Mapping[str, nn.Module]] = {}
@@ -82,16 +82,18 @@ class Probe:
         if found:
             wide = [value for _, value in found if value.dtype == torch.float64]
             narrow = [value for _, value in found[: len(found) - len(wide)]]
-            parts = [torch.stack(some).double() for some in (narrow, wide) if some]
+            here = found[-1][1].device  # what a checkpoint has brought along may be elsewhere
+            parts = [torch.stack([x.to(here) for x in some]).double() for some in (narrow, wide) if some]
             self._closed.append({"step": step, "labels": [label for label, _ in found], "values": torch.cat(parts)})
-        self._numbers, self._layers = {}, {}
+        self._numbers, self._layers, self._arrived = {}, {}, {}
 
     def fetched(self) -> list[Vitals]:
         """What was measured since the last time, step by step. Waits for the device, once for all of them."""
         closed, self._closed = self._closed, []
         if not closed:
             return []
-        values = iter(torch.cat([entry["values"] for entry in closed]).tolist())
+        here = closed[-1]["values"].device
+        values = iter(torch.cat([entry["values"].to(here) for entry in closed]).tolist())
         return [self._vitals(entry, values) for entry in closed]
 
     def fetch(self, step: int) -> Vitals:
@@ -122,15 +124,16 @@ class Probe:
         return Vitals(entry["step"], {**self._kept, **numbers}, layers)
 
     def _shares_of_dead(self, role: Role, layers: Layers) -> list[Tensor]:
-        """For every layer, the share of channels without any signal in the last WINDOW probes."""
+        """For every layer, the share of channels without any signal in the last WINDOW probes in which one arrived at
+        the network's output: where nothing is to be heard, its units are not to blame for hearing nothing."""
         counts = [layers.moved(name).reshape(-1) for name in layers.names]
         if not counts:
             return []
-        moved = torch.cat(counts) > 0
+        moved = torch.cat(counts) != 0
         idle = self._idle.get(role)
         if idle is None or idle.shape != moved.shape:
             idle = torch.zeros_like(moved, dtype=torch.int32)
-        idle = torch.where(moved, 0, idle.to(moved.device) + 1)
+        idle = torch.where(moved, 0, idle.to(moved.device) + self._arrived.get(role, 1))
         self._idle[role] = idle
         return [part.mean() for part in torch.split((idle >= WINDOW).float(), [len(count) for count in counts])]
 
@@ -156,8 +159,11 @@ class Probe:
     def add(self, name: str, value: Tensor) -> None:
         self._numbers[name] = value.detach()
 
-    def add_layers(self, role: Role, layers: Layers) -> None:
+    def add_layers(self, role: Role, layers: Layers, at_output: Sequence[Tensor]) -> None:
+        """The signal at each of a network's layers, and what came to its output."""
         self._layers[role] = layers
+        if at_output:
+            self._arrived[role] = torch.stack([gradient.any() for gradient in at_output]).any()
 
     # ------------------------------------------------------------------------------- what needs D once more
 
@@ -180,7 +186,7 @@ class Probe:
         try:
             (real, fake), (of_real, of_fake) = drawn, labels
             if self._lipschitz:
-                self.add("slope", _slope_between(D, real, fake, of_real))
+                self.add("slope", slope_between(D, real, fake, of_real))
             if self._held_out is not None:
                 with torch.no_grad():
                     rejected = D(fake, of_fake).float()
@@ -278,7 +284,8 @@ class PhaseProbe:
         norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
         self._probe.add(f"gradient/{self._role}", torch.linalg.vector_norm(torch.stack(norms)))
         self._attribute()
-        self._probe.add_layers(self._role, self._layers)
+        at_fakes = [] if self._at_fakes is None else [self._at_fakes]
+        self._probe.add_layers(self._role, self._layers, at_fakes if self._role == "generator" else self._at_scores)
 
     def _weigh(self, probe: Probe, of_penalty: "list[Tensor | None]", parameters: Sequence[Tensor]) -> None:
         of_loss = [
@@ -304,10 +311,7 @@ class PhaseProbe:
         if self._slopes is None:
             if self._mixes:
                 return  # measured rarely
-            signal = torch.linalg.vector_norm(self._at_fakes.flatten(1), dim=1) * len(a)
-            heard = a > 0  # where the loss is flat, D's slope cannot be heard
-            b = torch.where(heard, signal / torch.where(heard, a, 1), 0)
-            B = b.sum() / heard.sum().clamp(min=1)
+            B = slope_at(torch.linalg.vector_norm(self._at_fakes.flatten(1), dim=1) * len(a), a)
         else:
             B = self._slopes.mean()
         self._probe.add("B", B)
@@ -339,45 +343,3 @@ class PhaseProbe:
 
 NOTHING = PhaseProbe(None, "generator", whole=False, weigh=False)
 """The taps of a phase that is not probed."""
-
-
-def slopes(score: Tensor, x: Tensor) -> Tensor:
-    """||d sum_j s_j / dx_i||, `(N,)`: stands for ||ds_i / dx_i|| where D mixes samples."""
-    (gradient,) = torch.autograd.grad(score.sum(), x, retain_graph=True)
-    found: Tensor = torch.linalg.vector_norm(gradient.detach().flatten(1), dim=1)
-    return found
-
-
-def auc(real: Tensor, fake: Tensor) -> Tensor:
-    """P(real > fake) + P(real = fake) / 2 over all pairs of `(N,)` and `(M,)`: the area under the ROC curve."""
-    ordered = fake.sort().values
-    below = torch.searchsorted(ordered, real, right=False)
-    not_above = torch.searchsorted(ordered, real, right=True)
-    return (below + not_above).float().mean() / (2 * len(fake))
-
-
-def distances(x: Tensor) -> Tensor:
-    """Euclidean distances between all pairs of (at most PAIRS) samples, as a vector."""
-    return torch.pdist(x[:PAIRS].detach().flatten(1).float())
-
-
-def duplicates(of_real: Tensor, of_fake: Tensor) -> Tensor:
-    """The share of fakes that have another one within a tenth of the mean distance from a real to its nearest."""
-    return (_nearest(of_fake) < 0.1 * _nearest(of_real).mean()).float().mean()
-
-
-def _nearest(gaps: Tensor) -> Tensor:
-    """Of distances between all pairs, for every sample the smallest."""
-    n = (1 + math.isqrt(1 + 8 * len(gaps))) // 2
-    above = gaps.new_full((n, n), torch.inf)
-    above[*torch.triu_indices(n, n, 1, device=gaps.device)] = gaps
-    return torch.minimum(above.amin(0), above.amin(1))
-
-
-def _slope_between(D: nn.Module, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
-    """The mean of ||grad D|| at points evenly spread between pairs of a real and a fake."""
-    share = torch.arange(len(real), device=real.device, dtype=real.dtype).add(0.5).div(len(real))
-    between = torch.lerp(fake, real, share.view(-1, *[1] * (real.dim() - 1))).requires_grad_()
-    (gradient,) = torch.autograd.grad(D(between, y).sum(), between)
-    slopes: Tensor = torch.linalg.vector_norm(gradient.flatten(1).float(), dim=1)
-    return slopes.mean()

@@ -1,11 +1,15 @@
 """What a change of the experiment looks like, given what stands there already."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from gancore.contracts import Change, Facts, Role
 
-PENALTIES = {"r1": "gamma", "r2": "gamma", "wgan-gp": "weight", "dragan": "weight"}
+PENALTIES = {"r1": "gamma", "r2": "gamma", "wgan-gp": "weight", "dragan": "weight"}  # all for D
+FLATTENING = ("r1", "r2")  # pull D's slope to 0; the others hold it at 1
+FURTHEST = 1000.0  # a penalty's weight is changed by this factor at most: one look is no measurement of it
+FASTEST = {"sgd": 1.0}  # a learning rate above this is never proposed
+FASTEST_USUALLY = 1e-2  # of optimizers that divide by the gradient's size, as most do
 
 
 def regularizers(facts: Facts) -> Mapping[str, Mapping[str, Any]]:
@@ -14,20 +18,33 @@ def regularizers(facts: Facts) -> Mapping[str, Mapping[str, Any]]:
     return found
 
 
+def penalties(
+    facts: Facts, role: Role = "discriminator", names: Collection[str] = tuple(PENALTIES)
+) -> Iterator[tuple[str, str, float]]:
+    """Of one network's penalties those whose weight is known: key, option and value."""
+    for key, table in regularizers(facts).items():
+        name = table.get("name", key)
+        option = PENALTIES.get(name, "")
+        if name in names and option in table and table.get("on", "discriminator") in (role, "both"):
+            yield key, option, table[option]
+
+
 def constrained(facts: Facts) -> bool:
     """Whether something bounds D's slope."""
     bounds = {"wgan-gp", "dragan", "r1", "r2", "spectral-norm", "weight-clipping"}
     return bool(bounds & set(regularizers(facts)))
 
 
-def weigh(facts: Facts, factor: float) -> tuple[str, Change] | None:
-    """Multiply the weight of D's first penalty that is known: what to say, and the change."""
-    for name, table in regularizers(facts).items():
-        key = PENALTIES.get(name)
-        if key and key in table:
-            value = rounded(table[key] * factor)
-            return f"Set {key} of {name} to {value:g}", Change(("regularizer", name, key), value)
-    return None
+def weigh(
+    facts: Facts, factor: float, role: Role = "discriminator", names: Collection[str] = tuple(PENALTIES)
+) -> tuple[str, tuple[Change, ...]] | None:
+    """Multiply the weights of those `penalties`, which are measured together: what to say, and the changes."""
+    factor = min(max(factor, 1 / FURTHEST), FURTHEST)
+    values = [(key, option, rounded(value * factor)) for key, option, value in penalties(facts, role, names)]
+    if not values:
+        return None
+    said = " and ".join(f"{option} of {key} to {value:g}" for key, option, value in values)
+    return f"Set {said}", tuple(Change(("regularizer", key, option), value) for key, option, value in values)
 
 
 def add(name: str, **options: Any) -> tuple[Change, ...]:
@@ -38,11 +55,14 @@ def add(name: str, **options: Any) -> tuple[Change, ...]:
 
 
 def learning_rate(facts: Facts, role: Role, factor: float) -> tuple[str, tuple[Change, ...]]:
-    """Multiply the learning rate of one network."""
+    """Multiply the learning rate of one network; never to more than what its optimizer can make use of."""
     options = facts.tables.get("optimizer", {}).get(role, {})
     if "lr" not in options:
         return f"Change the {role}'s learning rate by a factor of {factor:.2g}", ()
-    value = rounded(options["lr"] * factor)
+    highest = FASTEST.get(options.get("name", ""), FASTEST_USUALLY)
+    if factor > 1 and options["lr"] >= highest:
+        return f"Leave the {role}'s learning rate, which is high already, and try another model", ()
+    value = rounded(min(options["lr"] * factor, highest))
     return f"Set the {role}'s learning rate to {value:g}", (Change(("optimizer", role, "lr"), value),)
 
 

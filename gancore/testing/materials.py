@@ -111,7 +111,8 @@ def healthy_facts(steps: int) -> Facts:
     """Facts of an experiment that has nothing wrong with it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        networks: dict[str, nn.Module] = {"generator": SmoothGenerator(), "discriminator": SmoothDiscriminator()}
+        networks: dict[Role, nn.Module] = {"generator": SmoothGenerator(), "discriminator": SmoothDiscriminator()}
+    ends: dict[Role, nn.Module] = {"discriminator": list(networks["discriminator"].modules())[-1]}  # G's is a function
     model = {"name": "smooth", "activation": "leaky-relu", "init": "he", "norm": "none"}
     tables: dict[str, Any] = {
         "train": {"steps": steps, "batch_size": 64, "n_critic": 1},
@@ -122,7 +123,7 @@ def healthy_facts(steps: int) -> Facts:
         "model_table": dict.fromkeys(ROLES, "model"),
         **dict.fromkeys(ROLES, model),
     }
-    return Facts(tables=tables, steps=steps, boundary="zero", data=DataSpec(IMAGE), **networks)  # type: ignore[arg-type]
+    return Facts(tables=tables, steps=steps, boundary="zero", data=DataSpec(IMAGE), ends=ends, **networks)  # type: ignore[arg-type]
 
 
 def roles_of(component: Any) -> tuple[Role, ...]:

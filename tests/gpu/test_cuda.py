@@ -50,17 +50,18 @@ def test_one_seed_gives_identical_weights(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half_way", [10, 13])
+def test_a_resumed_run_equals_an_uninterrupted_one(half_way: int, tmp_path: Path) -> None:
     from gancore import checkpoint
 
     whole = assembled("digits")
     whole.advance(20)
     half = assembled("digits")
-    half.advance(10)
+    half.advance(half_way)
     folder = checkpoint.save(tmp_path, half.step, half.state_dict())
     resumed = assembled("digits")
     resumed.load_state_dict(checkpoint.load(folder))
-    resumed.advance(10)
+    resumed.advance(20 - half_way)
     pairs = zip(whole.game.generator.parameters, resumed.game.generator.parameters, strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 

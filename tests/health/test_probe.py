@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 import gancore
 from gancore.health.layers import Layers, weight_layers
-from gancore.health.probe import Probe, auc, distances, duplicates
+from gancore.health.measures import auc, distances, duplicates, slope_at
+from gancore.health.probe import WINDOW, Probe
 from gancore.testing.device_safe import DEVICE, device_safe
 from gancore.training.numbers import Numbers
 from gancore.training.phases import discriminator_phase, generator_phase
+from gancore.training.player import Player, Regularizer
 from gancore.training.recorder import Tape
 
 LOSSES = ["minimax", "nonsaturating", "lsgan", "hinge", "relativistic", "wasserstein", "wgan-gp"]
@@ -232,6 +234,96 @@ def test_units_are_dead_when_nothing_moved_them_for_five_probes() -> None:
     assert torch.equal(again.state_dict()["idle"]["generator"], probe.state_dict()["idle"]["generator"])
 
 
+def dead_after(network: nn.Module, D: Callable[[Tensor], Tensor], size: tuple[int, ...]) -> list[float]:
+    """The share of dead units in the first layer of a generator, probe by probe."""
+    probe, shares = Probe(), []
+    for step in range(WINDOW + 1):
+        tap = probe.phase("generator", whole=True)
+        with tap.watching(network):
+            fake = network(torch.ones(size))
+        score = D(fake)
+        tap.scored(score, fake)
+        with tap.backward():
+            score.mean().backward()
+        tap.gradients(list(network.parameters()))
+        shares.append(next(iter(probe.fetch(step).layers["generator"].values()))["dead"])
+    return shares
+
+
+def mean(fake: Tensor) -> Tensor:
+    return fake.flatten(1).mean(1)
+
+
+@pytest.mark.parametrize("D", [lambda fake: mean(0 * fake), lambda fake: 0 * mean(fake)], ids=["B = 0", "A = 0"])
+def test_where_nothing_arrives_at_the_network_no_unit_is_called_dead(D: Callable[[Tensor], Tensor]) -> None:
+    network = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    assert dead_after(network, D, (8, 2)) == [0.0] * (WINDOW + 1)
+
+
+def test_a_generator_whose_last_activation_lets_nothing_through_is_dead() -> None:
+    """What arrives at the fakes dies in the tanh, before the last layer."""
+    network = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1), nn.Tanh())
+    with torch.no_grad():
+        network[1].bias.fill_(1e3)  # type: ignore[union-attr, operator]
+    assert dead_after(network, mean, (8, 2))[-2:] == [1.0, 1.0]
+
+
+def test_channels_of_linear_layers_are_the_last_dimension() -> None:
+    """On (N, T, C) as well: three places, four channels, of which one is off."""
+    network = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    with torch.no_grad():
+        network[0].weight.abs_()  # type: ignore[union-attr, operator]
+        network[0].bias.copy_(torch.tensor([1.0, 1.0, 1.0, -100.0]))  # type: ignore[union-attr, operator]
+        network[2].weight.fill_(1.0)  # type: ignore[union-attr, operator]
+    assert dead_after(network, mean, (8, 3, 2))[-1] == 0.25
+    layers = Layers(network, lambda: True)
+    with layers.attached():
+        network(torch.ones(8, 3, 2)).sum().backward()
+    assert [tuple(layers.moved(name).shape) for name in layers.names] == [(4,), (1,)]
+    kernels = Layers(nn.Sequential(nn.Conv1d(2, 5, 1)), lambda: True)
+    with kernels.attached():
+        kernels._layers["0"](torch.ones(8, 2, 3)).sum().backward()
+    assert kernels.moved("0").shape == (5,)
+
+
+@pytest.mark.parametrize("nan_in", [{"real"}, {"fake"}, {"real", "fake"}])
+def test_a_score_that_is_nan_makes_no_number_of_the_balance(nan_in: set[str]) -> None:
+    scores = {name: torch.tensor([0.0, math.nan if name in nan_in else 1.0]) for name in ("real", "fake")}
+    assert math.isnan(float(auc(**scores)))
+
+
+def test_samples_that_are_nan_are_no_copies_and_no_others() -> None:
+    well, sick = torch.rand(5, 2), torch.full((5, 2), math.nan)
+    assert math.isnan(float(duplicates(distances(well), distances(sick))))
+    assert math.isnan(float(duplicates(distances(sick), distances(well))))
+
+
+def test_ds_slope_is_heard_where_the_loss_has_one_and_nan_stays_nan() -> None:
+    one, none = torch.tensor([6.0, 0.0]), torch.zeros(2)
+    assert float(slope_at(one, torch.tensor([2.0, 0.0]))) == 3.0
+    assert float(slope_at(none, none)) == 0.0
+    nan = torch.tensor([math.nan, 0.0])
+    assert math.isnan(float(slope_at(one, nan)))
+    assert math.isnan(float(slope_at(nan, none)))
+
+
+@pytest.mark.parametrize(
+    ("rhythms", "together"),
+    [((), 0), ((1,), 1), ((16, 1), 16), ((4, 6), 12), ((16, 15), 240), ((997, 991), 997)],
+)
+def test_penalties_are_weighed_where_all_are_due(rhythms: tuple[int, ...], together: int) -> None:
+    class Due:
+        def __init__(self, every: int) -> None:
+            self.every = every
+
+        def penalty(self, phase: Any, context: Any) -> Tensor:
+            raise NotImplementedError
+
+    regularizers = tuple(Regularizer(f"due-{k}", Due(k), None) for k in rhythms)  # type: ignore[arg-type]
+    player = Player("discriminator", None, None, None, regularizers)  # type: ignore[arg-type]
+    assert player.slowest_penalty == together
+
+
 def test_signals_far_below_float32s_squares_are_small_and_not_dead() -> None:
     network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
     layers = Layers(network, lambda: True)
@@ -367,3 +459,11 @@ def test_probes_of_neighbouring_steps_are_fetched_together(tmp_path: Path, monke
     assert waits == [10, 20, 25]
     assert all(line["numbers"]["A"] > 0 and line["layers"]["generator"] for line in lines)
     assert len({line["numbers"]["A"] for line in lines}) == 25, "every step's own"
+
+
+def test_what_a_checkpoint_has_brought_along_is_taken_to_where_the_run_is() -> None:
+    probe = Probe()
+    probe.load_state_dict({"idle": {}, "dead": {}, "kept": {}, "collected": {"gap": torch.tensor(1.0)}, "closed": []})
+    probe.add("A", torch.empty((), device="meta"))
+    probe.close(1)
+    assert probe.state_dict()["closed"][0]["values"].device.type == "meta"

@@ -63,7 +63,10 @@ class CriticSteep:
                 link="https://arxiv.org/abs/1704.00028",
             )
         elif slope is not None and "wgan-gp" in regularizers(facts) and not self.below <= slope <= self.above:
-            weighed = weigh(facts, 10 if slope > self.above else 4)
+            words, changes = weigh(facts, 10 if slope > self.above else 4, names=("wgan-gp",)) or (
+                "Raise the penalty's weight",
+                (),
+            )
             yield Finding(
                 code="critic-steep",
                 severity="warn",
@@ -71,8 +74,8 @@ class CriticSteep:
                 evidence={"slope": slope},
                 threshold=f"slope outside [{self.below:g}, {self.above:g}]",
                 cause="The gradient penalty is to hold D's slope at 1, and does not.",
-                remedy=f"{weighed[0]}." if weighed else "Raise the penalty's weight.",
-                changes=(weighed[1],) if weighed else (),
+                remedy=f"{words}.",
+                changes=changes,
                 link="https://arxiv.org/abs/1704.00028",
             )
 
@@ -81,6 +84,4 @@ class CriticSteep:
             if facts.lipschitz:
                 return "Add the gradient penalty wgan-gp", add("wgan-gp", weight=10.0)
             return "Add the penalty r1", add("r1", gamma=1.0)
-        if weighed := weigh(facts, 4):
-            return weighed[0], (weighed[1],)
-        return learning_rate(facts, "discriminator", 0.25)
+        return weigh(facts, 4) or learning_rate(facts, "discriminator", 0.25)

@@ -13,7 +13,10 @@ HIGH = 0.01  # a learning rate above this kills units of small networks in a few
 @component
 class DeadUnits:
     """Channels of a layer whose signal was exactly 0 for every sample of the last probes: ReLUs that are off for all
-    inputs (Maas et al. 2013, "Rectifier nonlinearities improve neural network acoustic models", section 2.1)."""
+    inputs (Maas et al. 2013, "Rectifier nonlinearities improve neural network acoustic models", section 2.1).
+
+    Probes in which nothing arrives at the network's output do not count: then the loss is flat, or D is.
+    """
 
     warn: float = option(0.75, "A share of dead channels above this, in some layer, is a warning.", gt(0), lt(1))
     fatal: float = option(0.9, "A share above this is fatal.", gt(0), lt(1))
@@ -61,8 +64,10 @@ class DeadUnits:
         he = model_option(facts, role, "init", "he")
         changes = (leaky, he) if he else (leaky,)
         said = f"Use leaky ReLUs with He initialisation in the {role}"
-        rate = facts.tables.get("optimizer", {}).get(role, {}).get("lr", 0.0)
-        if rate > HIGH:  # what killed these units would kill others
-            words, lower = learning_rate(facts, role, 1e-3 / rate)
-            return f"{said}, and {words[0].lower()}{words[1:]}", (*changes, *lower)
+        # What killed these units would kill others; also the other network's, which cannot be judged behind a dead one.
+        for each in sorted(ROLES, key=lambda other: other != role):
+            rate = facts.tables.get("optimizer", {}).get(each, {}).get("lr", 0.0)
+            if rate > HIGH:
+                words, lower = learning_rate(facts, each, 1e-3 / rate)
+                said, changes = f"{said}, {words[0].lower()}{words[1:]}", (*changes, *lower)
         return said, changes

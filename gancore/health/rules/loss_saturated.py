@@ -25,6 +25,7 @@ class LossSaturated:
         "d-dominates",
         "mode-collapse",
         "lr-too-low",
+        "dead-units",
     )
 
     def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterable[Finding]:

@@ -14,7 +14,8 @@ class LrTooLow:
     """A network hardly moves: the median over weights of std(update) / std(weight) is far below 1e-3 (Karpathy 2015,
     CS231n notes, "Ratio of weights:updates").
 
-    In the last tenth of a run it says nothing: rates that end at 0 are to be low there.
+    In the last tenth of a run it says nothing: rates that end at 0 are to be low there. Nor where no gradient arrives
+    at all, which no rate could make up for.
     """
 
     warn: float = option(1e-5, "A ratio below this is a warning.", gt(0))
@@ -32,9 +33,12 @@ class LrTooLow:
             return
         for role in ROLES:
             ratio = vitals.numbers.get(f"update/{role}")
-            if ratio is None or not ratio < self.warn:
+            if ratio is None or not ratio < self.warn or vitals.numbers.get(f"gradient/{role}") == 0:
                 continue
-            words, changes = learning_rate(facts, role, min(USUAL / max(ratio, 1e-9), 1e4))
+            if ratio > 0:
+                words, changes = learning_rate(facts, role, USUAL / ratio)
+            else:
+                words, changes = f"Raise the {role}'s learning rate: its steps are lost in rounding", ()
             yield Finding(
                 code="lr-too-low",
                 severity="warn",

@@ -11,7 +11,12 @@ from gancore.health.remedies import add, rate_of_generator_where_d_is_much_faste
 @component
 class ModeCollapse:
     """Fakes are much closer to each other than reals are, and were less so before; or many of them are the same
-    (Goodfellow 2016, arXiv:1701.00160, section 5.1.1)."""
+    (Goodfellow 2016, arXiv:1701.00160, section 5.1.1).
+
+    Judged in the data's own space. The diversity in D's features is shown as evidence only: a D may put all that it
+    takes for fake into one place, and a healthy critic under spectral norm does (0.5, where its fakes are as diverse
+    as the reals).
+    """
 
     warn: float = option(0.5, "Diversity of fakes against reals below this is a warning.", gt(0), le(1))
     fatal: float = option(0.1, "Diversity below this is fatal.", gt(0), lt(1))
@@ -31,12 +36,14 @@ class ModeCollapse:
         if not (collapsed or copied):
             return
         fatal = diversity < self.fatal
+        known = {"diversity": diversity, "its highest": highest, "share of near-duplicates": copies}
+        in_features = vitals.numbers.get("diversity/features")
         words, changes = self._remedy(facts)
         yield Finding(
             code="mode-collapse",
             severity="fatal" if fatal else "warn",
             where="generator",
-            evidence={"diversity": diversity, "its highest": highest, "share of near-duplicates": copies},
+            evidence=known if in_features is None else known | {"diversity in D's features": in_features},
             threshold=(
                 f"diversity < {self.fatal if fatal else self.warn:g}"
                 if collapsed

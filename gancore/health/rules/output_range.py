@@ -21,10 +21,10 @@ class OutputRange:
     (Radford et al. 2015, arXiv:1511.06434, section 4: images in the range of tanh)."""
 
     def lint(self, facts: Facts) -> Iterable[Finding]:
-        if facts.generator is None or facts.data is None or facts.data.range is None:
+        last = facts.ends.get("generator")
+        if last is None or type(last) not in REACH or facts.data is None or facts.data.range is None:
             return
-        last = list(facts.generator.modules())[-1]
-        low, high = REACH.get(type(last), (float("-inf"), float("inf")))
+        low, high = REACH[type(last)]
         if low > facts.data.range[0] or high < facts.data.range[1]:
             yield Finding(
                 code="output-range",

@@ -4,10 +4,13 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from gancore.components import component, ge, gt, lt, option
-from gancore.contracts import ROLES, Facts, Finding, History, Vitals
-from gancore.health.remedies import PENALTIES, regularizers, weigh
+from gancore.contracts import ROLES, Change, Facts, Finding, History, Role, Vitals
+from gancore.health.remedies import FLATTENING, penalties, regularizers, weigh
 
 SLOW = 1e-5  # std(update) / std(weight)
+LOST = 1e6  # beyond this ratio one of the two gradients is lost in the other's rounding, and its size unknown
+SLOPE: dict[Role, str] = {"generator": "A", "discriminator": "discriminator/A"}
+RESCALE: tuple[str, tuple[Change, ...]] = ("Rescale the penalty", ())
 
 
 @component
@@ -35,14 +38,15 @@ class PenaltyImbalance:
         yield from self._muted(vitals, facts)
         for role in ROLES:
             ratio = vitals.numbers.get(f"penalty/{role}")
-            if ratio is None:
+            if ratio is None or vitals.numbers.get(SLOPE[role]) == 0:  # the loss says nothing: that drowns in anything
                 continue
-            every = max([table.get("every", 1) for table in regularizers(facts).values()], default=1)
-            high = self.high * every
+            own = [t for t in regularizers(facts).values() if t.get("on", "discriminator") in (role, "both")]
+            high = self.high * max([table.get("every", 1) for table in own], default=1)
             if self.low <= ratio <= high or ratio != ratio:
                 continue
             drowns = ratio > high
-            weighed = weigh(facts, (1 if drowns else 0.1) / max(ratio, 1e-9)) if self._known(facts) else None
+            measured = 1 / LOST < ratio < LOST
+            words, changes = (weigh(facts, (1 if drowns else 0.1) / ratio, role) if measured else None) or RESCALE
             yield Finding(
                 code="penalty-imbalance",
                 severity="warn" if drowns else "note",
@@ -54,23 +58,20 @@ class PenaltyImbalance:
                     if drowns
                     else "The penalty does nothing against the loss."
                 ),
-                remedy=f"{weighed[0]}." if weighed else "Rescale the penalty.",
-                changes=(weighed[1],) if weighed else (),
+                remedy=f"{words}.",
+                changes=changes,
                 link="https://arxiv.org/abs/1912.04958",
             )
 
     def _muted(self, vitals: Vitals, facts: Facts) -> Iterable[Finding]:
         gap, auc = vitals.numbers.get("gap"), vitals.numbers.get("auc")
         slow = vitals.numbers.get("update/discriminator", 1.0) < SLOW  # a D that has not learnt yet has no gap either
-        if (
-            gap is None
-            or auc is None
-            or slow
-            or not self._known(facts)
-            or not (auc > self.knows and 0 < gap < self.gap)
-        ):
+        if gap is None or auc is None or slow or not (auc > self.knows and 0 < gap < self.gap):
             return
-        weighed = weigh(facts, gap)  # scores grow as 1 / weight; a gap of about 1 is what losses are made for
+        if not any(penalties(facts, names=FLATTENING)):  # the others let D's slope be 1
+            return
+        # Scores grow as 1 / weight; a gap of about 1 is what losses are made for.
+        words, changes = weigh(facts, gap, names=FLATTENING) or RESCALE
         yield Finding(
             code="penalty-imbalance",
             severity="warn",
@@ -78,10 +79,7 @@ class PenaltyImbalance:
             evidence={"score gap": gap, "auc": auc},
             threshold=f"gap < {self.gap:g} with AUC > {self.knows:g}",
             cause="The penalty drowns the loss: D knows reals from fakes but is not allowed to score them apart.",
-            remedy=f"{weighed[0]}." if weighed else "Rescale the penalty.",
-            changes=(weighed[1],) if weighed else (),
+            remedy=f"{words}.",
+            changes=changes,
             link="https://arxiv.org/abs/1801.04406",
         )
-
-    def _known(self, facts: Facts) -> bool:
-        return bool(PENALTIES.keys() & regularizers(facts).keys())

@@ -14,8 +14,7 @@ class SigmoidOnLogits:
     Goodfellow et al. 2014, arXiv:1406.2661, whose D is a probability)."""
 
     def lint(self, facts: Facts) -> Iterable[Finding]:
-        last = list(facts.discriminator.modules())[-1] if facts.discriminator is not None else None
-        if isinstance(last, nn.Sigmoid):
+        if isinstance(facts.ends.get("discriminator"), nn.Sigmoid):
             yield Finding(
                 code="sigmoid-on-logits",
                 severity="fatal",

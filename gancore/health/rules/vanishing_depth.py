@@ -26,7 +26,6 @@ class VanishingDepth:
         "d-dominates",
         "g-dominates",
         "lr-too-low",
-        "loss-saturated",
         "exploding",
     )
 

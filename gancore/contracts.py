@@ -371,6 +371,11 @@ class Finding:
     step: int = 0
     because: str = ""
 
+    @property
+    def key(self) -> str:
+        """What tells findings apart: `code where`."""
+        return f"{self.code} {self.where}"
+
 
 @runtime_checkable
 class Judges(Protocol):

@@ -18,7 +18,6 @@ from gancore.errors import RunFolderError, UserError
 from gancore.experiment import Experiment, read
 from gancore.experiment.fix import apply
 from gancore.experiment.write import write
-from gancore.health.doctor import key_of
 from gancore.health.record import HEALED
 from gancore.observe.health import read_findings
 from gancore.registry import Registry
@@ -44,7 +43,7 @@ def heal(
         None if there is no remedy, or MOST attempts were made.
     """
     attempts = audit(folder)
-    roots = {key_of(finding): finding for finding in holding}
+    roots = {finding.key: finding for finding in holding}
     finding = next((f for f in (roots.get(f.because, f) for f in fatal) if f.changes), None)
     if finding is None or len(attempts) >= MOST:
         return None
@@ -72,7 +71,7 @@ def heal(
     record(mended, folder)
     entry = {
         "attempt": len(attempts) + 1,
-        "finding": f"{finding.code} {finding.where}",
+        "finding": finding.key,
         "found_at": finding.step,
         "back_to": step,
         "changes": [attrs.asdict(change) for change in changes],

@@ -1,6 +1,7 @@
 """Gradient health: where in the chain from the loss to G's first layer the gradient dies, why, and what to change.
 
 layers     the back-propagated signal at every layer of one network
+measures   what is measured of scores and samples, as plain functions of tensors
 probe      measures a step: the three factors, balance, diversity, steps against weights
 history    what earlier probes have shown, smoothed
 rules/     one finding a file: threshold, cause, remedy; ordinary components, offered like any plugin's

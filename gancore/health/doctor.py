@@ -71,7 +71,7 @@ class Doctor:
                 if streaks[subject] < rule.patience:
                     continue
                 finding = self._where_it_was(finding)
-                holding.setdefault(key_of(finding), finding)
+                holding.setdefault(finding.key, finding)
                 if self._known.get(subject) not in (finding.severity, "fatal"):
                     new.append(finding)
         self._streaks = streaks
@@ -82,7 +82,7 @@ class Doctor:
         for key, finding in holding.items():
             self._roots[key] = self._explained(finding, holding.values()) or self._roots.get(key, "")
         self._holding, fresh = (
-            tuple(attrs.evolve(finding, because=self._roots[key_of(finding)]) for finding in some)
+            tuple(attrs.evolve(finding, because=self._roots[finding.key]) for finding in some)
             for some in (holding.values(), new)
         )
         return Diagnosis(self._holding, fresh, tuple(failed))
@@ -106,7 +106,7 @@ class Doctor:
 
     def _believe(self, new: list[Finding]) -> None:
         for finding in new:
-            key = key_of(finding)
+            key = finding.key
             self._known[subject_of(finding)] = finding.severity
             self._since.setdefault(key, finding.step)
             if getattr(self.rules.get(finding.code), "lasting", False) and finding.severity != "note":
@@ -118,9 +118,9 @@ class Doctor:
             rule = self.rules.get(other.code)
             different = other.severity != "note" and other.code != finding.code
             if different and finding.code in getattr(rule, "explains", ()):
-                return key_of(other)
+                return other.key
         for code, root in self._lasting.items():
-            began = self._since.get(root, 0) <= self._since.get(key_of(finding), 0)
+            began = self._since.get(root, 0) <= self._since.get(finding.key, 0)
             if code != finding.code and began and finding.code in getattr(self.rules.get(code), "explains", ()):
                 return root
         return ""
@@ -148,16 +148,11 @@ class Doctor:
         self._since, self._lasting, self._roots = (dict(state[name]) for name in ("since", "lasting", "roots"))
 
 
-def key_of(finding: Finding) -> str:
-    """What tells findings apart: `code where`."""
-    return f"{finding.code} {finding.where}"
-
-
 def subject_of(finding: Finding) -> str:
     """What is believed once it was found often enough: `code role` for what is found anywhere in a network, as its
-    worst layer may be another one every time; else the same as `key_of`."""
+    worst layer may be another one every time; else its key."""
     network = finding.where.partition(" ")[0]
-    return f"{finding.code} {network}" if network in ROLES else key_of(finding)
+    return f"{finding.code} {network}" if network in ROLES else finding.key
 
 
 def in_words(finding: Finding) -> str:

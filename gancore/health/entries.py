@@ -27,7 +27,7 @@ class Held:
 
     @property
     def key(self) -> str:
-        return f"{self.finding.code} {self.finding.where}"
+        return self.finding.key
 
 
 def probe_of(line: Any) -> tuple[Vitals, frozenset[str]]:
@@ -62,7 +62,7 @@ def held_of(entry: Mapping[str, Any]) -> Held:
         step=_step(entry["last_step"]),
         because=_word(entry.get("because", "")),
     )
-    if finding.because == f"{finding.code} {finding.where}":
+    if finding.because == finding.key:
         raise ValueError("its own cause")
     return Held(finding, _step(entry["first_step"]), finding.step)
 

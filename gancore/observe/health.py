@@ -47,12 +47,12 @@ class Health:
                 role: {name: [found["gradient"], found["dead"]] for name, found in layers.items()}
                 for role, layers in vitals.layers.items()
             },
-            "holding": [f"{finding.code} {finding.where}" for finding in findings],
+            "holding": [finding.key for finding in findings],
         }
         with (run.folder / PROBES).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         for finding in findings:
-            key = f"{finding.code} {finding.where}"
+            key = finding.key
             before = self.found.get(key)
             entry = attrs.asdict(finding) | {"first_step": before["first_step"] if before else finding.step}
             if before and SEVERITIES.index(before["severity"]) > SEVERITIES.index(finding.severity):

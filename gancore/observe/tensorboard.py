@@ -72,7 +72,7 @@ class TensorBoard:
             session.writer.add_scalar(f"health/{name}", value, vitals.step)
         self._keep(vitals)
         for finding in findings:
-            key = f"{finding.code} {finding.where}"
+            key = finding.key
             if key not in session.said:
                 session.said.add(key)
                 session.writer.add_text(f"health/{finding.code}", _as_text(in_words(finding)), vitals.step)

@@ -46,9 +46,17 @@ class Doctor:
         self._lasting: dict[str, str] = {}
         self._roots: dict[str, str] = {}
 
-    def lint(self) -> list[Finding]:
+    def lint(self) -> Diagnosis:
         """What is wrong before the first step."""
-        return [f for rule in self.rules.values() if isinstance(rule, Lints) for f in rule.lint(self.facts)]
+        found: list[Finding] = []
+        failed = []
+        for name, rule in self.rules.items():
+            if isinstance(rule, Lints):
+                try:
+                    found += rule.lint(self.facts)
+                except Exception as error:  # a stranger's code does not end a run that it observes
+                    failed.append(f"rule {name!r} failed: {type(error).__name__}: {error}")
+        return Diagnosis(tuple(found), tuple(found), tuple(failed))
 
     def examine(self, vitals: Vitals) -> Diagnosis:
         if vitals.step // LEAST == self._judged_at // LEAST:

@@ -130,8 +130,10 @@ class Run:
         try:
             self._tell(TrainStarted, lambda callback: callback.train_started(self))
             self._remember()
-            for finding in self.checkup.doctor.lint() if self.checkup and not self.step else ():
-                self.notice(in_words(finding))
+            if self.checkup and not self.step:
+                found = self.checkup.doctor.lint()
+                for words in (*map(in_words, found.new), *found.failed):
+                    self.notice(words)
             while self.step < self.steps and not self._stopping:
                 self.advance(self._next_stop() - self.step)
                 left = self._versions()

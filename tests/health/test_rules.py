@@ -640,3 +640,12 @@ def test_words_name_the_step_the_place_the_numbers_and_what_to_do() -> None:
     finding = Finding("x", "warn", "here", {"A": 0.12345}, "", "It is so.", "Change it.", step=7)
     assert in_words(finding) == "step 7: warn: x in here (A 0.123): It is so. Change it."
     assert in_words(attrs.evolve(finding, evidence={})) == "step 7: warn: x in here: It is so. Change it."
+
+
+def test_a_rule_that_fails_before_the_first_step_ends_nothing() -> None:
+    class Fails(Moody):
+        def lint(self, facts: Facts) -> Iterable[Finding]:
+            raise KeyError("optimizer")
+
+    found = Doctor({"fails": Fails("fails")}, facts(), warm_up=-1).lint()
+    assert (found.new, found.failed) == ((), ("rule 'fails' failed: KeyError: 'optimizer'",))

@@ -71,7 +71,7 @@ def test_mutated_examples(seed: int, mutations: ModuleType, mutator: Any, regist
 
 
 @pytest.mark.slow
-@fuzz(20_000)
+@fuzz(4_000)
 @given(seed=SEEDS)
 def test_many_mutated_examples(
     seed: int, mutations: ModuleType, mutator: Any, registry: Registry, tmp_path: Path

@@ -132,8 +132,8 @@ class Run:
             self._remember()
             if self.checkup and not self.step:
                 found = self.checkup.doctor.lint()
-                for words in (*map(in_words, found.new), *found.failed):
-                    self.notice(words)
+                for said in (*map(in_words, found.new), *found.failed):
+                    self.notice(said)
             while self.step < self.steps and not self._stopping:
                 self.advance(self._next_stop() - self.step)
                 left = self._versions()

@@ -98,6 +98,15 @@ class TensorBoard:
             threading.excepthook = self.session.hook
             self.session.writer = None  # a notice of another callback's farewell would open a file of its own
 
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing; but what a checkpoint has behind it must be on the disk, and the writer is a thread with a queue."""
+        if self.session.writer is not None:
+            self.session.writer.flush()
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing."""
+
     def _keep(self, vitals: Vitals) -> None:
         for role, found in vitals.layers.items():
             columns = self.session.layers.setdefault(role, Columns())

@@ -187,3 +187,28 @@ def test_what_is_no_capsule_is_refused(assembled: Assembled, tmp_path: Path) -> 
         open_capsule(run.save())
     with pytest.raises(RunFolderError, match="is damaged"):
         open_capsule(tmp_path)
+
+
+def test_a_capsule_that_cannot_be_written_does_not_hide_what_went_wrong(assembled: Assembled) -> None:
+    run = assembled(EXPERIMENT, "optimizer.lr=1e6", "train.steps=40")
+    (run.folder / "capsules").write_text("in the way")
+    with pytest.raises(NonFiniteError) as caught:
+        run.train()
+    assert "First, in step " in str(caught.value)
+    assert "There is no capsule of it: " in str(caught.value)
+    assert caught.value.findings, "healing looks at these"
+
+
+def test_networks_that_were_handed_in_are_not_promised_to_be_replayed(assembled: Assembled) -> None:
+    class Scores(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 1)
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+            score: torch.Tensor = self.layer(x).squeeze(1)
+            return score / 0.0 * 0.0
+
+    message, capsule = fails(assembled(EXPERIMENT, discriminator=Scores()))
+    assert f"The step is kept in {capsule}" in message
+    assert "gancore replay" not in message

@@ -11,7 +11,7 @@ from gancore import checkpoint
 from gancore.assemble.blueprint import Objects
 from gancore.assemble.build import assemble
 from gancore.assemble.folder import spec_of
-from gancore.errors import RunFolderError
+from gancore.errors import ExperimentError, RunFolderError
 from gancore.experiment import read
 from gancore.registry import Registry
 from gancore.training.recorder import Capsule, unpacked
@@ -32,7 +32,14 @@ def open_capsule(folder: Path, overrides: Iterable[str] = ()) -> tuple[Run, Caps
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "capsule.toml"
         file.write_text(state["experiment"], "utf-8")
-        experiment = read(file, Registry.discover(), ["train.device=cpu", "train.held_out=0", *overrides], ("data",))
+        try:
+            experiment = read(
+                file, Registry.discover(), ["train.device=cpu", "train.held_out=0", *overrides], ("data",)
+            )
+        except ExperimentError as error:
+            said = "; ".join(f"{problem.key}: {problem.message}".removeprefix(": ") for problem in error.problems)
+            why = f"its experiment cannot be assembled by itself ({said}); were its networks handed in by a script?"
+            raise RunFolderError(why, folder) from error
     # In the place of the data: the feed that is made of them is never asked.
     n = experiment.train.batch_size
     values = torch.zeros(n, *spec.shape, dtype=torch.uint8 if spec.is_image else torch.float32)

@@ -212,5 +212,7 @@ def test_networks_that_were_handed_in_are_not_promised_to_be_replayed(assembled:
     message, capsule = fails(assembled(EXPERIMENT, discriminator=Scores()))
     assert f"The step is kept in {capsule}" in message
     assert "gancore replay" not in message
-    with pytest.raises(RunFolderError, match=r"missing table \[discriminator\].*were its networks handed in by a script"):
+    with pytest.raises(
+        RunFolderError, match=r"missing table \[discriminator\].*were its networks handed in by a script"
+    ):
         open_capsule(capsule)

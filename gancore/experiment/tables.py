@@ -34,6 +34,13 @@ class Train:
         "fp32",
         "fp32; tf32 (GPU: faster matrix products); bf16 (autocast; penalties and losses stay in float32).",
     )
+    one_pass: Literal["auto", "on", "off"] = option(
+        "auto", "Reals and fakes through D in one pass; auto: where D does not mix samples (batch norm does)."
+    )
+    memory_format: Literal["auto", "channels_last", "contiguous"] = option(
+        "auto",
+        "How images lie in memory. auto: channels_last for convolutional networks, but in fp32 on a GPU.",
+    )
     ema: float = option(10_000.0, "Half-life of the averaged generator, in images; 0 turns it off.", ge(0))
     ema_ramp: float = option(0.05, "Early on the half-life is at most this share of the images seen.", gt(0), le(1))
     held_out: int = option(

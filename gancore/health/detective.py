@@ -54,6 +54,8 @@ class Detective(PhaseProbe):
         Seen: from any of them.
     """
 
+    traceable = False
+
     def __init__(self, role: Role, networks: Mapping[Role, nn.Module]) -> None:
         super().__init__(None, role, whole=False, weigh=False)
         self._networks = networks
@@ -62,7 +64,7 @@ class Detective(PhaseProbe):
         self._look(real, "data", "batch of reals")
 
     @contextmanager
-    def watching(self, network: nn.Module) -> Iterator[None]:
+    def watching(self, network: nn.Module, samples: int | None = None) -> Iterator[None]:
         with self.passing(network):
             yield
 

@@ -36,6 +36,7 @@ class Layers:
     ) -> None:
         self._layers = weight_layers(network) if layers is None else layers
         self._listening, self.channels = listening, channels
+        self._samples: int | None = None
         self._norms: dict[str, Tensor] = {}
         self._sizes: dict[str, int] = {}
         self._scales: dict[str, float] = {}
@@ -65,14 +66,28 @@ class Layers:
         return self._moved[name]
 
     def features(self) -> tuple[Tensor, Tensor] | None:
-        """What went into the last layer in its first two calls: reals, then fakes."""
-        if not self._met or len(self._inputs[self._met[-1]]) < 2:
+        """What went into the last layer: reals, then fakes, in one call or in two."""
+        inputs = self._inputs[self._met[-1]] if self._met else []
+        n = self._samples or (len(inputs[0]) if inputs else 0)
+        if not inputs or sum(map(len, inputs)) < 2 * n:
             return None
-        real, fake, *_ = self._inputs[self._met[-1]]
-        return real, fake
+        rows = torch.cat(inputs)
+        return rows[:n], rows[n : 2 * n]
+
+    def taken(self) -> dict[str, Any]:
+        """What was heard."""
+        return {"met": self.names, "norms": self._norms, "scales": self._scales, "moved": self._moved}
+
+    def give(self, taken: Mapping[str, Any]) -> None:
+        """What was heard elsewhere by layers like these."""
+        self._met, self._norms = list(taken["met"]), dict(taken["norms"])
+        self._scales, self._moved = dict(taken["scales"]), dict(taken["moved"])
 
     @contextmanager
-    def attached(self) -> Iterator[None]:
+    def attached(self, samples: int | None = None) -> Iterator[None]:
+        """Around the forward passes. `samples` is N, where a pass is over several times as many; by default a pass is
+        over N."""
+        self._samples = samples
         handles = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
         try:
             yield
@@ -105,7 +120,7 @@ class Layers:
             norm = torch.hypot(norm, self._norms[name])
             size += self._sizes[name]
         self._norms[name], self._sizes[name] = norm, size
-        self._scales[name] = len(g) / size**0.5
+        self._scales[name] = (self._samples or len(g)) / size**0.5
         if self.channels:
             places = [d for d in range(g.dim()) if d != channel % g.dim()] if g.dim() > 1 else ()
             moved = g.abs().amax(places)

@@ -11,7 +11,7 @@ the loss wants a D of bounded slope.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -156,6 +156,11 @@ class Probe:
             self._networks[role], self._weights[role] = network, weight_layers(network)
         return self._weights[role]
 
+    @property
+    def numbers(self) -> Mapping[str, Tensor]:
+        """What was collected since the last probe was closed."""
+        return self._numbers
+
     def add(self, name: str, value: Tensor) -> None:
         self._numbers[name] = value.detach()
 
@@ -198,7 +203,16 @@ class Probe:
 
 
 class PhaseProbe:
-    """The taps of one phase, in the order in which the phase meets them."""
+    """The taps of one phase, in the order in which the phase meets them.
+
+    Up to the backward they only collect tensors, without looking at one, so that a phase can be traced with its taps;
+    `taken` is what they collected, and `give` hands it to the taps of another phase like it.
+
+    Attributes:
+        traceable: whether that is so.
+    """
+
+    traceable: ClassVar[bool] = True
 
     def __init__(self, probe: Probe | None, role: Role, whole: bool, weigh: bool, rare: bool = False) -> None:
         self._probe, self._role, self._rare = (probe if whole else None), role, rare
@@ -213,16 +227,18 @@ class PhaseProbe:
         self._before: list[Tensor] = []
 
     @contextmanager
-    def watching(self, network: nn.Module) -> Iterator[None]:
-        """Around the forward passes whose back-propagated signal is to be measured, layer by layer."""
+    def watching(self, network: nn.Module, samples: int | None = None) -> Iterator[None]:
+        """Around the forward passes whose back-propagated signal is to be measured, layer by layer. `samples` is N."""
         if self._probe is None:
             yield
             return
-        if self._layers is None:
-            layers = self._probe.weight_layers(self._role, network)
-            self._layers = Layers(network, lambda: self._listening, channels=self._rare, layers=layers)
-        with self._layers.attached():
+        self._layers = self._layers or self._layers_of(self._probe, network)
+        with self._layers.attached(samples):
             yield
+
+    def _layers_of(self, probe: Probe, network: nn.Module) -> Layers:
+        layers = probe.weight_layers(self._role, network)
+        return Layers(network, lambda: self._listening, channels=self._rare, layers=layers)
 
     def passing(self, network: nn.Module) -> AbstractContextManager[object]:
         """Around the other forward passes."""
@@ -274,6 +290,39 @@ class PhaseProbe:
             return
         gradients = torch.autograd.grad(differentiable, parameters, retain_graph=True, allow_unused=True)
         self._of_penalty = [None if g is None else g.detach() for g in gradients]
+
+    @property
+    def kind(self) -> tuple[bool, bool, bool]:
+        """Taps of one kind collect the same."""
+        return self._probe is not None, self._scales is not None, self._rare
+
+    def like(self, probe: Probe) -> "PhaseProbe":
+        """Taps of the same kind that collect for another probe."""
+        whole, weigh, rare = self.kind
+        return PhaseProbe(probe, self._role, whole, weigh, rare)
+
+    def taken(self) -> dict[str, Any]:
+        """What was collected up to here: a tree of tensors and plain values."""
+        return {
+            "numbers": dict(self._probe.numbers) if self._probe else {},
+            "scores": self._at_scores,
+            "fakes": self._at_fakes,
+            "mixes": self._mixes,
+            "slopes": self._slopes,
+            "penalty": self._of_penalty,
+            "layers": self._layers.taken() if self._layers else None,
+        }
+
+    def give(self, taken: Mapping[str, Any], network: nn.Module) -> None:
+        """Go on from here with what taps of the same kind have collected at this network."""
+        if self._probe is not None:
+            for name, value in taken["numbers"].items():
+                self._probe.add(name, value)
+            if taken["layers"] is not None:
+                self._layers = self._layers_of(self._probe, network)
+                self._layers.give(taken["layers"])
+        self._at_scores, self._at_fakes, self._mixes = list(taken["scores"]), taken["fakes"], taken["mixes"]
+        self._slopes, self._of_penalty = taken["slopes"], taken["penalty"]
 
     def gradients(self, parameters: Sequence[Tensor]) -> None:
         """After the backward and the all-reduce, before clipping."""

@@ -19,11 +19,20 @@ class Ema:
     """
 
     def __init__(self, generator: nn.Module, half_life: float, ramp: float, batch_size: int) -> None:
-        self.network = copy.deepcopy(generator).eval().requires_grad_(False)
+        self._network = copy.deepcopy(generator).eval().requires_grad_(False)
         self._half_life, self._ramp, self._batch_size = half_life, ramp, batch_size
-        self._averages: list[Tensor] = list(self.network.parameters())
+        self._averages: list[Tensor] = list(self._network.parameters())
         self._parameters: list[Tensor] = list(generator.parameters())
-        self._buffers = list(zip(self.network.buffers(), generator.buffers(), strict=True))
+        self._late = False  # a plain copy is made when somebody asks for it
+        self._buffers = list(zip(self._network.buffers(), generator.buffers(), strict=True))
+
+    @property
+    def network(self) -> nn.Module:
+        """The averaged generator, in eval mode."""
+        if self._late:
+            self._late = False
+            self._copy()
+        return self._network
 
     def decay(self, step: int) -> float:
         """The decay of the update that ends step `step` (counted from 1)."""
@@ -32,6 +41,16 @@ class Ema:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
+        """After step `step` (counted from 1)."""
+        if not self._half_life:
+            self._late = True
+            return
         torch._foreach_lerp_(self._averages, self._parameters, 1 - self.decay(step))
+        for average, buffer in self._buffers:
+            average.copy_(buffer)
+
+    @torch.no_grad()
+    def _copy(self) -> None:
+        torch._foreach_copy_(self._averages, self._parameters)
         for average, buffer in self._buffers:
             average.copy_(buffer)

@@ -1,27 +1,48 @@
-"""The two phases of a step: one update of D, one update of G (Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1).
+"""The two phases of a step: one update of D, one update of G. Each draws, differentiates its objective and updates."""
 
-No line here waits for the device, branches on a tensor's value or changes a shape. What is host work (which reals come
-next) is the feed's.
-"""
+from typing import Protocol
 
 import torch
 from attrs import frozen
-from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from gancore.contracts import Loss, Phase
+from gancore.contracts import Loss, Role
 from gancore.health.probe import NOTHING, PhaseProbe
 from gancore.training.feed import Feed
 from gancore.training.latents import Latents
 from gancore.training.numbers import Numbers
+from gancore.training.objective import Drawn, objective
 from gancore.training.player import Player
 from gancore.training.precision import Precision
 from gancore.training.ranks import ALONE, Ranks
 
 
+class Differentiate(Protocol):
+    """Leaves the gradients of a phase's objective at the player's parameters: eagerly, or by a compiled graph."""
+
+    def __call__(
+        self, game: "Game", role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe
+    ) -> None: ...
+
+
+def eagerly(game: "Game", role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> None:
+    player = game.player(role)
+    found = objective(game, role, drawn, index, numbers, probe)
+    probe.summed(found.loss, found.penalties, player.parameters)
+    for parameter in player.parameters:
+        parameter.grad = None
+    with probe.backward():
+        found.total.backward()  # type: ignore[no-untyped-call]
+
+
 @frozen(eq=False)
 class Game:
-    """Everything a phase needs."""
+    """Everything a phase needs.
+
+    Attributes:
+        one_pass: reals and fakes go through D together.
+        differentiate: how gradients are computed.
+    """
 
     generator: Player
     discriminator: Player
@@ -31,87 +52,43 @@ class Game:
     precision: Precision
     batch_size: int
     ranks: Ranks = ALONE
+    one_pass: bool = False
+    differentiate: Differentiate = eagerly
+
+    def player(self, role: Role) -> Player:
+        return self.discriminator if role == "discriminator" else self.generator
+
+    def draw(self, role: Role) -> Drawn:
+        """The next batch of latents and, where they are needed, of reals."""
+        real = self.feed.next() if role == "discriminator" or self.loss.needs_real else (None, None)
+        z, fake_labels = self.latents.draw(self.batch_size)
+        return Drawn(z, fake_labels, *real)
 
 
 def discriminator_phase(
     game: Game, index: int, numbers: Numbers, *, measure: bool, probe: PhaseProbe = NOTHING
 ) -> None:
     """Update D once, on fresh reals and fresh fakes. `index` counts D's phases; `measure` adds the gradient's norm."""
-    G, D = game.generator, game.discriminator
-    real, real_labels = game.feed.next()
-    probe.given(real)
-    z, fake_labels = game.latents.draw(game.batch_size)
-    with torch.no_grad(), game.precision.autocast(), probe.passing(G.network):
-        fake = G.network(z, fake_labels).float()
-    drawn = real, fake
-    real, fake = D.shown(real), D.shown(fake)
-    with game.precision.autocast(), probe.watching(D.network):
-        real_score, fake_score = D.network(real, real_labels).float(), D.network(fake, fake_labels).float()
-    probe.scored(real_score)
-    probe.scored(fake_score)
-    probe.compared(D.network, drawn, (real_score, fake_score), (real_labels, fake_labels))
-    loss = game.loss.discriminator(real_score, fake_score)
-    numbers.add("loss/discriminator", loss)
-    numbers.add("score/real", real_score.mean())
-    numbers.add("score/fake", fake_score.mean())
-    phase = Phase(
-        role="discriminator", generator=G.network, discriminator=D.network, z=z,
-        fake=fake, fake_score=fake_score, fake_labels=fake_labels,
-        real=real, real_score=real_score, real_labels=real_labels,
-    )  # fmt: skip
-    _update(game, D, loss, phase, index, numbers, measure=measure, probe=probe)
+    _phase(game, "discriminator", index, numbers, measure, probe)
 
 
 def generator_phase(game: Game, index: int, numbers: Numbers, *, measure: bool, probe: PhaseProbe = NOTHING) -> None:
     """Update G once, through a D whose parameters are held fixed."""
-    G, D = game.generator, game.discriminator
-    z, fake_labels = game.latents.draw(game.batch_size)
-    with D.frozen():
-        real = real_labels = real_score = None
-        if game.loss.needs_real:
-            real, real_labels = game.feed.next()
-            probe.given(real)
-            real = D.shown(real)
-        with game.precision.autocast():
-            with probe.watching(G.network):
-                made = G.network(z, fake_labels).float()
-            if real is not None:
-                with probe.passing(D.network):
-                    real_score = D.network(real, real_labels).float()
-        fake = D.shown(made)
-        with game.precision.autocast(), probe.passing(D.network):
-            fake_score = D.network(fake, fake_labels).float()
-        probe.scored(fake_score, made)
-        loss = game.loss.generator(real_score, fake_score)
-        numbers.add("loss/generator", loss)
-        phase = Phase(
-            role="generator", generator=G.network, discriminator=D.network, z=z,
-            fake=fake, fake_score=fake_score, fake_labels=fake_labels,
-            real=real, real_score=real_score, real_labels=real_labels,
-        )  # fmt: skip
-        _update(game, G, loss, phase, index, numbers, measure=measure, probe=probe)
+    _phase(game, "generator", index, numbers, measure, probe)
 
 
-def _update(
-    game: Game,
-    player: Player,
-    loss: Tensor,
-    phase: Phase,
-    index: int,
-    numbers: Numbers,
-    *,
-    measure: bool,
-    probe: PhaseProbe,
+def _phase(game: Game, role: Role, index: int, numbers: Numbers, measure: bool, probe: PhaseProbe) -> None:
+    drawn = game.draw(role)
+    if drawn.real is not None:
+        probe.given(drawn.real)
+    game.differentiate(game, role, drawn, index, numbers, probe)
+    update(game, game.player(role), index, numbers, measure=measure, probe=probe)
+
+
+def update(
+    game: Game, player: Player, index: int, numbers: Numbers, *, measure: bool, probe: PhaseProbe = NOTHING
 ) -> None:
-    """The rest of a phase: penalties, one backward, what regularizers do to gradients, one optimizer step, what they
-    do after."""
-    penalties = player.penalties(phase, index, numbers)
-    probe.summed(loss, penalties, player.parameters)
-    for penalty in penalties.values():
-        loss = loss + penalty
-    player.optimizer.zero_grad(set_to_none=True)
-    with probe.backward():
-        loss.backward()  # type: ignore[no-untyped-call]
+    """What is done with gradients: regularizers change them, one optimizer step, regularizers change parameters."""
     game.ranks.average_gradients(player.parameters)
     probe.gradients(player.parameters)
     lazy = player.lazy_due(index)

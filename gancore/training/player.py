@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+import torch
 from attrs import define, frozen
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -37,11 +38,17 @@ class Regularizer:
 
 @define(eq=False, slots=False)
 class Player:
+    """
+    Attributes:
+        compiled: the network, compiled, to be called in its place.
+    """
+
     role: Role
     network: nn.Module
     optimizer: Optimizer
     schedule: LRScheduler
     regularizers: tuple[Regularizer, ...]
+    compiled: nn.Module | None = None
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:
@@ -91,12 +98,14 @@ class Player:
         return 0 if not rhythms else together if together <= PATIENCE else max(rhythms)
 
     def adjust_gradients(self, numbers: Numbers) -> None:
+        """What regularizers do to gradients."""
         for regularizer in self._with(GradientsReady):
             report = regularizer.component.gradients_ready(self.with_gradient(), regularizer.context)
             for name, value in report.items():
                 numbers.add(f"{regularizer.key}/{self.role}/{name}", value)
 
     def adjust_parameters(self) -> None:
+        """What regularizers do to updated parameters."""
         for regularizer in self._with(ParametersUpdated):
             regularizer.component.parameters_updated(self.parameters, regularizer.context)
 
@@ -112,7 +121,7 @@ class Player:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._load_optimizer(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self._reschedule(state["schedule"]["last_epoch"])
 
@@ -121,10 +130,18 @@ class Player:
         self.network.load_state_dict(state["network"])
         own = [{key: value for key, value in group.items() if key != "params"} for group in self.optimizer.param_groups]
         if len(own) == len(state["optimizer"]["param_groups"]) and self._same_optimizer(state["optimizer"]):
-            self.optimizer.load_state_dict(state["optimizer"])
+            self._load_optimizer(state["optimizer"])
             for group, options in zip(self.optimizer.param_groups, own, strict=True):
                 group.update(options)
         self._reschedule(state["schedule"]["last_epoch"])
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state)
+        for parameter, kept in self.optimizer.state.items():
+            for name, value in kept.items():
+                # A fused update walks through memory: what belongs together has to lie in the same order.
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
     def _reschedule(self, steps: int) -> None:
         """One step back and one forward again: sets the learning rate that this run's plan has for this step, which is

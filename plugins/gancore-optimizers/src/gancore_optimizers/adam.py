@@ -6,6 +6,7 @@ import torch
 from torch.nn import Parameter
 
 from gancore import component, ge, gt, lt, option
+from gancore_optimizers.fused import fused
 from gancore_optimizers.schedule import Scheduled
 
 
@@ -27,5 +28,5 @@ class Adam(Scheduled):
     eps: float = option(1e-8, "Added to the root of the mean square, in units of the gradient.", gt(0))
 
     def build(self, parameters: Iterable[Parameter], lazy: float) -> torch.optim.Optimizer:
-        betas = (self.beta1**lazy, self.beta2**lazy)
-        return torch.optim.Adam(parameters, lr=self.lr * lazy, betas=betas, eps=self.eps)
+        betas, several = (self.beta1**lazy, self.beta2**lazy), list(parameters)
+        return torch.optim.Adam(several, lr=self.lr * lazy, betas=betas, eps=self.eps, fused=fused(several))

@@ -7,6 +7,7 @@ from torch.nn import Parameter
 
 from gancore import component, ge, option
 from gancore_optimizers.adam import Adam
+from gancore_optimizers.fused import fused
 
 
 @component
@@ -21,7 +22,12 @@ class AdamW(Adam):
     weight_decay: float = option(0.01, "w: share of the weights taken away per step, times the learning rate.", ge(0))
 
     def build(self, parameters: Iterable[Parameter], lazy: float) -> torch.optim.Optimizer:
-        betas = (self.beta1**lazy, self.beta2**lazy)
+        betas, several = (self.beta1**lazy, self.beta2**lazy), list(parameters)
         return torch.optim.AdamW(
-            parameters, lr=self.lr * lazy, betas=betas, eps=self.eps, weight_decay=self.weight_decay
+            several,
+            lr=self.lr * lazy,
+            betas=betas,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            fused=fused(several),
         )

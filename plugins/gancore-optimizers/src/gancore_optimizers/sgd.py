@@ -7,6 +7,7 @@ import torch
 from torch.nn import Parameter
 
 from gancore import component, ge, gt, lt, option
+from gancore_optimizers.fused import fused
 from gancore_optimizers.schedule import Scheduled
 
 
@@ -31,10 +32,12 @@ class Sgd(Scheduled):
     weight_decay: float = option(0.0, "w: share of the weights that is added to the gradient.", ge(0))
 
     def build(self, parameters: Iterable[Parameter], lazy: float) -> torch.optim.Optimizer:
+        several = list(parameters)
         return torch.optim.SGD(
-            parameters,
+            several,
             lr=self.lr * lazy,
             momentum=self.momentum**lazy,
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
+            fused=fused(several),
         )

@@ -1,0 +1,124 @@
+"""What a phase minimises: the forward passes of a step (Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1).
+
+Pure tensor code. No line here waits for the device, branches on a tensor's value or changes a shape, so that a phase
+can be traced once and compiled, or captured as a CUDA graph. What is host work (which reals come next) is drawn before.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from gancore.contracts import Phase, Role
+from gancore.health.probe import NOTHING, PhaseProbe
+from gancore.training.numbers import Numbers
+from gancore.training.player import Player
+
+if TYPE_CHECKING:
+    from gancore.training.phases import Game
+
+
+@frozen(eq=False)
+class Drawn:
+    """What a phase is played with.
+
+    Attributes:
+        z: `(N, latent_dim)`.
+        fake_labels: `(N,)` int64, or None for unlabelled data.
+        real, real_labels: as the feed gives them; None in G's phase unless the loss asks for reals there.
+    """
+
+    z: Tensor
+    fake_labels: Tensor | None
+    real: Tensor | None = None
+    real_labels: Tensor | None = None
+
+
+@frozen(eq=False)
+class Objective:
+    """The scalars that a phase minimises the sum of: the loss, and penalties by their keys."""
+
+    loss: Tensor
+    penalties: dict[str, Tensor]
+
+    @property
+    def total(self) -> Tensor:
+        total = self.loss
+        for penalty in self.penalties.values():
+            total = total + penalty
+        return total
+
+
+def objective(
+    game: "Game", role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe = NOTHING
+) -> Objective:
+    """Of a player's `index`-th phase."""
+    of = _of_discriminator if role == "discriminator" else _of_generator
+    return of(game, drawn, index, numbers, probe)
+
+
+def _of_discriminator(game: "Game", drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> Objective:
+    """Fresh reals against fresh fakes, which have no history."""
+    G, D = game.generator, game.discriminator
+    assert drawn.real is not None, "D's phase always has reals"
+    with torch.no_grad(), game.precision.autocast(), probe.passing(G.network):
+        made = _network(G, probe)(drawn.z, drawn.fake_labels).float()
+    real, fake = D.shown(drawn.real), D.shown(made)
+    with game.precision.autocast(), probe.watching(D.network, len(real)):
+        real_score, fake_score = _scores(game, _network(D, probe), real, fake, drawn)
+    probe.scored(real_score)
+    probe.scored(fake_score)
+    labels = drawn.real_labels, drawn.fake_labels
+    probe.compared(D.network, (drawn.real, made), (real_score, fake_score), labels)
+    loss = game.loss.discriminator(real_score, fake_score)
+    numbers.add("loss/discriminator", loss)
+    numbers.add("score/real", real_score.mean())
+    numbers.add("score/fake", fake_score.mean())
+    phase = Phase(
+        role="discriminator", generator=G.network, discriminator=D.network, z=drawn.z,
+        fake=fake, fake_score=fake_score, fake_labels=drawn.fake_labels,
+        real=real, real_score=real_score, real_labels=drawn.real_labels,
+    )  # fmt: skip
+    return Objective(loss, D.penalties(phase, index, numbers))
+
+
+def _of_generator(game: "Game", drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> Objective:
+    """Through a D whose parameters are held fixed."""
+    G, D = game.generator, game.discriminator
+    real = real_score = None
+    with D.frozen():
+        with game.precision.autocast(), probe.watching(G.network, len(drawn.z)):
+            made = _network(G, probe)(drawn.z, drawn.fake_labels).float()
+        if drawn.real is not None:
+            real = D.shown(drawn.real)
+            with game.precision.autocast(), probe.passing(D.network):
+                real_score = _network(D, probe)(real, drawn.real_labels).float()
+        fake = D.shown(made)
+        with game.precision.autocast(), probe.passing(D.network):
+            fake_score = _network(D, probe)(fake, drawn.fake_labels).float()
+        probe.scored(fake_score, made)
+        loss = game.loss.generator(real_score, fake_score)
+        numbers.add("loss/generator", loss)
+        phase = Phase(
+            role="generator", generator=G.network, discriminator=D.network, z=drawn.z,
+            fake=fake, fake_score=fake_score, fake_labels=drawn.fake_labels,
+            real=real, real_score=real_score, real_labels=drawn.real_labels,
+        )  # fmt: skip
+        return Objective(loss, G.penalties(phase, index, numbers))
+
+
+def _scores(game: "Game", D: nn.Module, real: Tensor, fake: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
+    """Of reals and fakes: in one pass, twice as large, where D does not mix samples."""
+    if not game.one_pass:
+        return D(real, drawn.real_labels).float(), D(fake, drawn.fake_labels).float()
+    labels = None
+    if drawn.real_labels is not None and drawn.fake_labels is not None:
+        labels = torch.cat([drawn.real_labels, drawn.fake_labels])
+    of_real, of_fake = D(torch.cat([real, fake]), labels).float().split(len(real))
+    return of_real, of_fake
+
+
+def _network(player: Player, probe: PhaseProbe) -> nn.Module:
+    """Taps are put at modules, which a compiled network has no more."""
+    return player.network if player.compiled is None or probe is not NOTHING else player.compiled

@@ -29,7 +29,8 @@ from gancore.training.feed import hold_out, open_feed
 from gancore.training.latents import Latents
 from gancore.training.memory import shortage
 from gancore.training.observers import Observers
-from gancore.training.phases import Game
+from gancore.training.compiled import Compiled
+from gancore.training.phases import Game, eagerly
 from gancore.training.player import Player, Regularizer
 from gancore.training.precision import Precision
 from gancore.training.ranks import Ranks
@@ -99,6 +100,7 @@ def assemble(
             batch_size=train.batch_size,
             ranks=ranks,
             one_pass=_one_pass(train, blueprint.models["discriminator"]),
+            differentiate=Compiled(clock) if train.compile == "phase" else eagerly,
         ),
         ema=Ema(players["generator"].network, train.ema, train.ema_ramp, train.batch_size),
         data=spec,

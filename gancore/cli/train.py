@@ -1,8 +1,11 @@
 """`gancore train`."""
 
+import os
 from pathlib import Path
 
 import click
+
+from gancore.cli.profile import show
 
 SET = click.option(
     "--set",
@@ -25,7 +28,8 @@ SET = click.option(
     metavar="DIR",
     help="The run folder; must be empty. [default: runs/NAME-N]",
 )
-def train(file: Path, overrides: tuple[str, ...], out: Path | None) -> int:
+@click.option("--profile", is_flag=True, help="Show where the time of a step goes; writes a trace for Perfetto.")
+def train(file: Path, overrides: tuple[str, ...], out: Path | None, profile: bool) -> int:
     """Train the experiment in FILE.
 
     Ctrl-C (or SIGTERM) finishes the step, writes a checkpoint and says how to resume; a second Ctrl-C ends at once.
@@ -38,4 +42,10 @@ def train(file: Path, overrides: tuple[str, ...], out: Path | None) -> int:
     from gancore.registry import Registry
 
     experiment = read(file, Registry.discover(), overrides)
-    return train_to_end(experiment, assemble(experiment, make_folder=partial(make_folder, experiment, out)))
+    run = assemble(experiment, make_folder=partial(make_folder, experiment, out))
+    if profile:
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would chat on standard error
+        from gancore.training.profiling import Profiler
+
+        Profiler(show).join(run)
+    return train_to_end(experiment, run)

@@ -34,6 +34,11 @@ class Train:
         "fp32",
         "fp32; tf32 (GPU: faster matrix products); bf16 (autocast; penalties and losses stay in float32).",
     )
+    compile: Literal["auto", "off", "networks", "phase"] = option(
+        "off",
+        "off: operator by operator; networks: torch.compile on G and D, penalties aside; phase: forward, penalties and "
+        "backward as one compiled graph; auto: phase where the run is long enough to win.",
+    )
     one_pass: Literal["auto", "on", "off"] = option(
         "auto", "Reals and fakes through D in one pass; auto: where D does not mix samples (batch norm does)."
     )

@@ -53,7 +53,7 @@ class Probe:
         lipschitz: bool = False,
         held_out: "tuple[Tensor, Tensor | None] | None" = None,
     ) -> None:
-        self.mixes_samples, self._lipschitz, self._held_out = mixes_samples, lipschitz, held_out
+        self.mixes_samples, self._lipschitz, self.held_out = mixes_samples, lipschitz, held_out
         self._numbers: dict[str, Tensor] = {}
         self._kept: dict[str, float] = {}  # of what is not measured in every probe
         self._layers: dict[Role, Layers] = {}
@@ -68,6 +68,11 @@ class Probe:
         """The taps of one phase: `whole` measures all of it, `weigh` its penalties against its loss, `rare` also what
         costs more than a look."""
         return PhaseProbe(self, role, whole, weigh, rare) if whole or weigh else NOTHING
+
+    def apart(self, held_out: "tuple[Tensor | None, ...]") -> "Probe":
+        """A probe that measures the same, of other reals that are held out, and has measured nothing yet."""
+        given = (held_out[0], held_out[1]) if held_out else None
+        return Probe(mixes_samples=self.mixes_samples, lipschitz=self._lipschitz, held_out=cast(Any, given))
 
     def close(self, step: int) -> None:
         """What was collected since the last time is of this step. Does not wait for the device: `fetched` does."""
@@ -184,7 +189,7 @@ class Probe:
 
     def look_at(self, D: nn.Module, drawn: Pair, labels: "tuple[Tensor | None, Tensor | None]") -> None:
         """Slopes between reals and fakes, and reals that D never saw; in eval mode, which changes no statistics."""
-        if not (self._lipschitz or self._held_out):
+        if not (self._lipschitz or self.held_out):
             return
         modes = [(module, module.training) for module in D.modules()]
         D.eval()
@@ -192,11 +197,11 @@ class Probe:
             (real, fake), (of_real, of_fake) = drawn, labels
             if self._lipschitz:
                 self.add("slope", slope_between(D, real, fake, of_real))
-            if self._held_out is not None:
+            if self.held_out is not None:
                 with torch.no_grad():
                     rejected = D(fake, of_fake).float()
                     self.add("auc/seen", auc(D(real, of_real).float(), rejected))
-                    self.add("auc/held-out", auc(D(*self._held_out).float(), rejected))
+                    self.add("auc/held-out", auc(D(*self.held_out).float(), rejected))
         finally:
             for module, training in modes:
                 module.training = training
@@ -296,10 +301,20 @@ class PhaseProbe:
         """Taps of one kind collect the same."""
         return self._probe is not None, self._scales is not None, self._rare
 
-    def like(self, probe: Probe) -> "PhaseProbe":
-        """Taps of the same kind that collect for another probe."""
-        whole, weigh, rare = self.kind
-        return PhaseProbe(probe, self._role, whole, weigh, rare)
+    @property
+    def held_out(self) -> "tuple[Tensor | None, ...]":
+        """Reals that D never trains on, and their labels, where these taps look at them."""
+        return (self._probe.held_out or ()) if self._probe is not None else ()
+
+    def like(self, held_out: "tuple[Tensor | None, ...]") -> "PhaseProbe":
+        """Taps of the same kind that collect for nobody else, with other tensors for the reals held out."""
+        if self._probe is None and self._scales is None:
+            return NOTHING
+        probe = self._probe or self._scales
+        assert probe is not None
+        return probe.apart(held_out).phase(
+            self._role, whole=self._probe is not None, weigh=self._scales is not None, rare=self._rare
+        )
 
     def taken(self) -> dict[str, Any]:
         """What was collected up to here: a tree of tensors and plain values."""

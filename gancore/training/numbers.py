@@ -24,6 +24,10 @@ class Numbers:
             self._sums[name] = self._sum(name)
             values.clear()
 
+    def values(self) -> list[tuple[str, Tensor]]:
+        """What was added, one by one."""
+        return [(name, value) for name, values in self._values.items() for value in values]
+
     def fetch(self, ranks: Ranks = ALONE) -> dict[str, float]:
         """The means since the last fetch, over all processes. Waits for the device."""
         if not self._values:

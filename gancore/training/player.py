@@ -84,6 +84,10 @@ class Player:
                 due[regularizer.key] = penalty * every if every > 1 else penalty
         return due
 
+    def penalties_due(self, index: int) -> tuple[str, ...]:
+        """The keys of the penalties due in this network's `index`-th phase."""
+        return tuple(r.key for r in self._with(Penalty) if index % r.component.every == 0)
+
     def lazy_due(self, index: int) -> bool:
         """Whether a lazy penalty is due in this network's `index`-th phase."""
         rhythms = (regularizer.component.every for regularizer in self._with(Penalty))

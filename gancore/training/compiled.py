@@ -1,0 +1,99 @@
+"""Phases traced into graphs and compiled by inductor: one call for forward, penalties and backward."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from attrs import define, field, frozen
+from torch import Tensor
+
+from gancore.contracts import Role
+from gancore.health.probe import PhaseProbe
+from gancore.training.numbers import Numbers
+from gancore.training.objective import Drawn
+from gancore.training.phases import Game, eagerly
+from gancore.training.tracing import Traced, inputs, state_of, trace
+
+# Between a compiled phase and the same graph run operator by operator, relative to the norm of each gradient. Sums in
+# another order differ by 1e-6 or so in float32; bf16 keeps 8 bits, and cancels.
+TOLERANCE = {"fp32": 1e-2, "tf32": 5e-2, "bf16": 0.25}
+
+
+@frozen(eq=False)
+class _Compiled:
+    traced: Traced
+    call: Callable[..., Sequence[Tensor]]
+
+
+@define(eq=False)
+class Compiled:
+    """Computes gradients by compiled graphs, one for each kind of phase: with or without a lazy penalty, probed or not.
+
+    A phase that cannot be traced, or whose compiled gradients are not those of the eager one, runs eagerly; `news` says
+    why.
+
+    Args:
+        clock: the run's.
+    """
+
+    clock: Tensor
+    news: list[str] = field(factory=list, init=False)
+    _state: list[Tensor] = field(factory=list, init=False)
+    _phases: dict[Any, _Compiled | None] = field(factory=dict, init=False)
+
+    def __call__(self, game: Game, role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> None:
+        player = game.player(role)
+        key = role, player.penalties_due(index), probe.kind
+        if key not in self._phases and probe.traceable:
+            self._phases[key] = self._compile(game, role, drawn, index, probe)
+        phase = self._phases.get(key) if probe.traceable else None
+        if phase is None:
+            eagerly(game, role, drawn, index, numbers, probe)
+            return
+        traced = phase.traced
+        with torch.no_grad():
+            draws = [draw() for draw in traced.draws]
+            found = phase.call(*inputs(self._state, drawn, probe, draws))
+        outputs = iter(found)
+        for parameter, trained in zip(player.parameters, traced.trained, strict=True):
+            parameter.grad = next(outputs) if trained else None
+        for name in traced.numbers:
+            numbers.add(name, next(outputs))
+        if any(probe.kind):
+            probe.give(traced.taken(found), player.network)
+
+    def _compile(self, game: Game, role: Role, drawn: Drawn, index: int, probe: PhaseProbe) -> _Compiled | None:
+        begin = time.perf_counter()
+        self._state = self._state or state_of(game, self.clock)
+        what = f"{role}'s phase{_of(probe)}"
+        try:
+            traced = trace(game, role, drawn, self.clock, index, probe)
+            examples = inputs(self._state, drawn, probe, [draw.example() for draw in traced.draws])
+            with torch.no_grad():
+                call = torch._inductor.compile(traced.graph, [example.detach() for example in examples])
+                difference = _difference(traced, call, examples)
+        except Exception as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            self.news.append(f"{what} is not compiled: {said[:200]}")
+            return None
+        if not difference <= TOLERANCE[game.precision.name]:
+            self.news.append(f"{what} is not compiled: its gradients would differ by {difference:.1g} from eager ones")
+            return None
+        self.news.append(f"{what} compiled in {time.perf_counter() - begin:.0f} s")
+        return _Compiled(traced, call)
+
+
+def _of(probe: PhaseProbe) -> str:
+    return " with its probe" if any(probe.kind) else ""
+
+
+def _difference(traced: Traced, call: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor]) -> float:
+    """The largest relative difference of a gradient from that of the same graph, operator by operator. On copies, as
+    a phase may change its inputs (batch statistics)."""
+    ours, theirs = (run(*(example.detach().clone() for example in examples)) for run in (call, traced.graph))
+    worst = torch.zeros((), dtype=torch.float64)
+    for a, b in list(zip(ours, theirs, strict=True))[: sum(traced.trained)]:
+        a, b = a.double(), b.double()
+        worst = torch.maximum(worst, ((a - b).norm() / (b.norm() + 1e-12)).cpu())
+    return float(worst)

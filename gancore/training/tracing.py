@@ -1,0 +1,161 @@
+"""A phase's objective and its gradients as one graph: parameters go in, gradients come out.
+
+The graph is made of the very code that runs eagerly (`gancore.training.objective`), forward and backward together, so
+that penalties with a second derivative are in it as well. Everything that changes from step to step is an input.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import attrs
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils.stateless import _reparametrize_module
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+from gancore.contracts import Role
+from gancore.health.probe import PhaseProbe
+from gancore.training.draws import Draw, Giving, Noting
+from gancore.training.numbers import Numbers
+from gancore.training.objective import Drawn, objective
+from gancore.training.phases import Game
+from gancore.training.player import Player
+
+_TENSOR = object()
+
+
+@frozen(eq=False)
+class Traced:
+    """A phase as a graph.
+
+    Attributes:
+        graph: flat tensors, as `inputs` puts them, to flat tensors: gradients, numbers, what the probe collected.
+        draws: what components draw in it, in order.
+        trained: by parameter of the player, whether it has a gradient.
+        numbers: names of the numbers for the log.
+    """
+
+    graph: GraphModule
+    draws: tuple[Draw, ...]
+    trained: tuple[bool, ...]
+    numbers: tuple[str, ...]
+    _taken: "tuple[TreeSpec, tuple[Any, ...]]"  # its shape, and its leaves, with _TENSOR for tensors
+
+    def taken(self, found: Sequence[Tensor]) -> dict[str, Any]:
+        """What the probe collected, of the outputs."""
+        spec, leaves = self._taken
+        left = iter(found[sum(self.trained) + len(self.numbers) :])
+        taken: dict[str, Any] = tree_unflatten([next(left) if leaf is _TENSOR else leaf for leaf in leaves], spec)
+        return taken
+
+
+def state_of(game: Game, clock: Tensor) -> list[Tensor]:
+    """What a phase reads of the run; the same tensors in every step."""
+    return [*_tensors(game.generator.network).values(), *_tensors(game.discriminator.network).values(), clock]
+
+
+def inputs(state: Sequence[Tensor], drawn: Drawn, probe: PhaseProbe, draws: Sequence[Tensor]) -> list[Tensor]:
+    """The graph's, in their order."""
+    given = (drawn.z, drawn.fake_labels, drawn.real, drawn.real_labels, *probe.held_out)
+    return [*state, *(value for value in given if value is not None), *draws]
+
+
+def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe: PhaseProbe) -> Traced:
+    """Trace the phase, without computing anything.
+
+    Raises:
+        UntraceableError: random numbers cannot be lifted out of it.
+        Exception: whatever a component raises that looks at values.
+    """
+    parts: dict[str, Any] = {}
+
+    def run(*flat: Tensor) -> list[Tensor]:
+        gradients, numbers, taken = _differentiated(game, role, drawn, index, probe, flat)
+        parts["trained"] = tuple(gradient is not None for gradient in gradients)
+        parts["numbers"] = tuple(name for name, _ in numbers)
+        leaves, spec = tree_flatten(taken)
+        parts["taken"] = spec, tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+        found = [*gradients, *(value for _, value in numbers), *leaves]
+        return [value.detach() for value in found if isinstance(value, Tensor)]
+
+    examples = [value.detach() for value in inputs(state_of(game, clock), drawn, probe, ())]
+    noting = Noting()
+    mode = FakeTensorMode()  # type: ignore[no-untyped-call]
+    with mode, noting:
+        run(*(mode.from_tensor(value) for value in examples))
+
+    def given(*flat: Tensor) -> list[Tensor]:
+        with Giving(flat[len(examples) :]):
+            return run(*flat[: len(examples)])
+
+    graph = make_fx(given, tracing_mode="fake")(*examples, *(draw.example() for draw in noting.draws))
+    return Traced(graph, tuple(noting.draws), **parts)
+
+
+def _differentiated(
+    game: Game, role: Role, drawn: Drawn, index: int, probe: PhaseProbe, flat: Sequence[Tensor]
+) -> tuple[list[Tensor | None], list[tuple[str, Tensor]], dict[str, Any]]:
+    """The phase up to its update, with the inputs `flat` in the places of what they are: gradients, numbers, and what
+    the probe collected."""
+    left = iter(flat)
+    networks = {player.role: {name: next(left) for name in _tensors(player.network)} for player in _players(game)}
+    clock = next(left)
+    own = {name for name, parameter in game.player(role).network.named_parameters() if parameter.requires_grad}
+    networks[role] = {
+        name: value.detach().requires_grad_() if name in own else value for name, value in networks[role].items()
+    }
+    given = attrs.evolve(
+        drawn, **{field.name: next(left) for field in attrs.fields(Drawn) if getattr(drawn, field.name) is not None}
+    )
+    taps = probe.like(tuple(None if value is None else next(left) for value in probe.held_out))
+    numbers = Numbers()
+    with _swapped(game, networks, clock) as at_clock, torch.enable_grad():
+        player = at_clock.player(role)
+        found = objective(at_clock, role, given, index, numbers, taps)
+        taps.summed(found.loss, found.penalties, player.parameters)
+        with taps.backward():
+            gradients = torch.autograd.grad(found.total, player.parameters, allow_unused=True)
+    laid_out = [_laid_out(g, p) for g, p in zip(gradients, game.player(role).parameters, strict=True)]
+    return laid_out, numbers.values(), taps.taken()
+
+
+@contextmanager
+def _swapped(game: Game, networks: dict[Role, dict[str, Tensor]], clock: Tensor) -> Iterator[Game]:
+    """The game with other tensors in the places of its networks' and of its clock."""
+    with ExitStack() as stack:
+        for player in _players(game):
+            stack.enter_context(_reparametrize_module(player.network, networks[player.role]))
+        players = {player.role: _at(player, clock) for player in _players(game)}
+        yield attrs.evolve(game, **players)
+
+
+def _at(player: Player, clock: Tensor) -> Player:
+    contexts = [attrs.evolve(regularizer.context, step=clock) for regularizer in player.regularizers]
+    regularizers = zip(player.regularizers, contexts, strict=True)
+    return attrs.evolve(
+        player,
+        regularizers=tuple(attrs.evolve(regularizer, context=context) for regularizer, context in regularizers),
+        compiled=None,
+    )
+
+
+def _players(game: Game) -> tuple[Player, Player]:
+    return game.generator, game.discriminator
+
+
+def _tensors(network: nn.Module) -> dict[str, Tensor]:
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+
+
+def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """In the order of its parameter in memory: a fused update walks through both as they lie."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_strided(
+        parameter.shape, parameter.stride(), dtype=gradient.dtype, device=gradient.device
+    ).copy_(gradient)

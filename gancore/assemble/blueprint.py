@@ -9,6 +9,7 @@ from attrs import field, frozen
 from torch import nn
 from torch.utils.data import Dataset
 
+from gancore.assemble.work import Work
 from gancore.contracts import ROLES, Context, DataSpec, DiscriminatorInputs, NetworkBuilt, Role
 from gancore.errors import ComponentError, GancoreError, UserError
 from gancore.experiment import Experiment, Selection
@@ -37,7 +38,7 @@ class Blueprint:
     """How to build the two networks, on whatever device is current.
 
     Attributes:
-        ends: what `verify` has found out, see `gancore.contracts.Facts`.
+        ends, work: what `verify` has found out, see `gancore.contracts.Facts` and `gancore.assemble.work`.
     """
 
     spec: DataSpec
@@ -46,6 +47,7 @@ class Blueprint:
     latent_dim: int
     where: dict[Role, str]
     ends: dict[Role, nn.Module] = field(factory=dict, init=False)
+    work: Work = field(factory=Work, init=False)
 
     def build(self, role: Role) -> Built:
         """The network with everything that regularizers do to it, and those regularizers.
@@ -91,8 +93,13 @@ class Blueprint:
                 ("discriminator", "scores", torch.empty(n, *self.spec.shape), (n,)),
             )
             for role, what, given, expected in trials:
-                with _blamed(f"{self.where[role]}: the {role}"), _written(networks[role]) as writers:
-                    made = networks[role](given, y)
+                network = networks[role]
+                with (
+                    _blamed(f"{self.where[role]}: the {role}"),
+                    _written(network) as writers,
+                    self.work.counted(role, network, n),
+                ):
+                    made = network(given, y)
                 if tuple(made.shape) != expected:
                     raise ComponentError(
                         f"{self.where[role]}: the {role} makes {what} of shape {tuple(made.shape)} for a batch of {n}; "

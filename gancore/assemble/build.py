@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from gancore.assemble.blueprint import Blueprint, Objects, blueprint_of, unique
+from gancore.assemble.execution import choose_differentiate, choose_threads
 from gancore.assemble.facts import facts_of
 from gancore.components import options_of
 from gancore.contracts import ROLES, Context, DataSpec, Penalty, Role
@@ -29,8 +30,7 @@ from gancore.training.feed import hold_out, open_feed
 from gancore.training.latents import Latents
 from gancore.training.memory import shortage
 from gancore.training.observers import Observers
-from gancore.training.compiled import Compiled
-from gancore.training.phases import Game, eagerly
+from gancore.training.phases import Game
 from gancore.training.player import Player, Regularizer
 from gancore.training.precision import Precision
 from gancore.training.ranks import Ranks
@@ -73,7 +73,7 @@ def assemble(
     steps = plan_steps(train, len(data))  # type: ignore[arg-type]  # map-style data sets have a length
     clock = torch.zeros((), device=device)
     globals_ = GlobalStreams(train.seed, device)
-    players = {}
+    players: dict[Role, Player] = {}
     with _memory_known(experiment, device), globals_(), device:
         for role in ROLES:
             built = blueprint.build(role)
@@ -83,6 +83,7 @@ def assemble(
             ]
             network = _placed(built.network, device, train).train()
             players[role] = _player(experiment, role, network, regularizers, steps)
+    threads = choose_threads(train, blueprint, players.values(), device)
     observers = (*experiment.callbacks, experiment.checkpoint)
     metrics = experiment.metrics
     if ranks.rank:  # networks start the same everywhere, but dropout differs from here on; and only one observes
@@ -100,7 +101,7 @@ def assemble(
             batch_size=train.batch_size,
             ranks=ranks,
             one_pass=_one_pass(train, blueprint.models["discriminator"]),
-            differentiate=Compiled(clock) if train.compile == "phase" else eagerly,
+            differentiate=choose_differentiate(train, blueprint, players, clock, steps, threads),
         ),
         ema=Ema(players["generator"].network, train.ema, train.ema_ramp, train.batch_size),
         data=spec,
@@ -110,6 +111,7 @@ def assemble(
         log_every=experiment.log.every,
         clock=clock,
         globals=globals_,
+        threads=threads,
         # Checkpoints come last: what the others did at a step belongs into it.
         observers=Observers(_keyed(observers), train.strict),
         metrics=_keyed(metrics),

@@ -4,6 +4,7 @@ Exit codes: 0; 1 a run that failed; 2 a user's mistake; 130 or 143 a run that SI
 its checkpoint: `gancore resume` goes on.
 """
 
+import os
 import sys
 
 import click
@@ -71,6 +72,8 @@ def main() -> None:
     """Run the command line; errors of ours become a message and an exit code, never a traceback unless `--debug`
     asks."""
     debug = "--debug" in sys.argv[1:2]
+    # Read when torch is loaded: threads that spin lose all to a busy core, see gancore.training.threads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         sys.exit(cli.main(standalone_mode=False, prog_name="gancore"))
     except click.exceptions.Abort:

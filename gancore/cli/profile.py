@@ -4,7 +4,7 @@ import json
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,9 +15,11 @@ from gancore.cli.findings import columns
 if TYPE_CHECKING:
     from gancore.training.profiling import Recorded
 
-DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")  # categories of a trace
+# Categories of a trace.
+DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
 LAUNCH = ("cuda_runtime", "cuda_driver")
 OPERATOR, SPAN = "cpu_op", "user_annotation"
+
 REST = "rest"
 MOST = 5  # operators
 
@@ -26,7 +28,7 @@ class Event(NamedTuple):
     """One of a trace. Times in microseconds.
 
     `correlation` is common to what the device does and the call that has launched it; `operator` is the number of the
-    operator that has, and an operator's own.
+    operator that has asked for it, and an operator's own.
     """
 
     category: str
@@ -40,88 +42,99 @@ class Event(NamedTuple):
 
 @frozen
 class Part:
-    """A part of a step: milliseconds a step, of the host and of the device, also by the phase they were spent in."""
+    """A part of a step: milliseconds a step by the phase that they were spent in, "" for none."""
 
-    host: float = 0.0
-    device: float = 0.0
-    host_in: dict[str, float] = field(factory=dict)
-    device_in: dict[str, float] = field(factory=dict)
+    host: dict[str, float] = field(factory=dict)
+    device: dict[str, float] = field(factory=dict)
 
 
 @frozen
 class Profile:
-    """Where the time of a step goes.
+    """Where the time of a step goes. Times in milliseconds a step.
 
     Attributes:
-        steps: profiled; step: milliseconds from one to the next.
-        parts: by name. Every moment counts once, for the outermost part; what the device does counts for the part in
-            which it was launched. `rest` is what no part covers.
-        operators: milliseconds a step without what they call themselves; on a GPU those of the device.
+        step: from one to the next.
+        parts: every moment counts once, for the outermost part that it is in; what the device does counts for the part
+            that has launched it. `rest` is what no part covers.
+        operators: without those that they call; on a GPU what the device does for them.
         busy: share of the time in which the device did something; None without one.
     """
 
-    steps: int
     step: float
-    parts: dict[str, Part]
-    operators: dict[str, float]
+    parts: Mapping[str, Part]
+    operators: Mapping[str, float]
     busy: float | None
 
     @property
-    def shares(self) -> dict[str, float]:
-        """Of a step; on a GPU of all that the device did."""
-        times = {name: part.host if self.busy is None else part.device for name, part in self.parts.items()}
-        total = sum(times.values()) or 1.0
-        return {name: time / total for name, time in times.items()}
+    def times(self) -> dict[str, float]:
+        """Of the parts, longest first and the rest last; on a GPU the device's."""
+        times = {name: sum(self.by_phase(name).values()) for name in self.parts}
+        return dict(sorted(times.items(), key=lambda item: (item[0] == REST, -item[1])))
+
+    def by_phase(self, name: str) -> dict[str, float]:
+        return self.parts[name].host if self.busy is None else self.parts[name].device
+
+    def share(self, time: float) -> float:
+        """Of a step; on a GPU of all that the device does in one."""
+        return time / (sum(self.times.values()) or 1.0)
+
+
+# --------------------------------------------------------------------------------------------------------- terminal
 
 
 def show(recorded: "Recorded") -> None:
-    """Print the profile on standard error."""
+    """Print the profile on standard error.
+
+    Raises:
+        ValueError: the trace is not whole.
+    """
     from rich.console import Console
     from rich.text import Text
 
-    profile = analysed(recorded)
+    profile = profile_of(events_of(recorded.events), recorded.parts, recorded.last - recorded.first + 1)
     console = Console(stderr=True, highlight=False)
-    title = f"  steps {recorded.first} to {recorded.last} under the profiler: {profile.step:.2f} ms a step"
-    title += "" if profile.busy is None else f", the GPU busy for {profile.busy:.0%} of it"
+    words = f"  steps {recorded.first} to {recorded.last}: {profile.step:.2f} ms a step under the profiler"
+    words += "" if recorded.plain is None else f", {recorded.plain:.2f} ms without"
+    words += "" if profile.busy is None else f"; the GPU is busy for {profile.busy:.0%} of it"
     console.print()
-    console.print(Text.assemble((recorded.name, "bold"), title), soft_wrap=True)
+    console.print(Text.assemble((recorded.name, "bold"), words), soft_wrap=True)
     for rows in (_parts(profile), _operators(profile)):
         console.print()
-        first, *rest = columns(rows, right=range(1, len(rows[0])))
-        console.print(f"  {first}", style="dim", markup=False, soft_wrap=True)
-        for line in rest:
+        head, *lines = columns(rows, right=range(1, len(rows[0])))
+        console.print(f"  {head}", style="dim", markup=False, soft_wrap=True)
+        for line in lines:
             console.print(f"  {line}", markup=False, soft_wrap=True)
     console.print()
     if recorded.trace is not None:
         console.print(f"trace: {recorded.trace}", markup=False, soft_wrap=True)
-        console.print("  load it at https://ui.perfetto.dev (it is not uploaded)", style="dim", soft_wrap=True)
+        where = "https://ui.perfetto.dev (nothing is uploaded), or TensorBoard with the plugin torch-tb-profiler"
+        console.print(f"  for {where}", style="dim", markup=False, soft_wrap=True)
         console.print()
 
 
 def _parts(profile: Profile) -> list[tuple[str, ...]]:
     from gancore.training.profiling import PHASES
 
-    shares, on_device = profile.shares, profile.busy is not None
-    head = ("part of a step", "GPU ms" if on_device else "ms", "share", *(f"in {name}" for name in PHASES.values()))
-    rows: list[tuple[str, ...]] = [(*head, "host ms") if on_device else head]
-    for name in sorted(shares, key=lambda name: (name == REST, -shares[name])):
-        part = profile.parts[name]
-        inside = part.device_in if on_device else part.host_in
-        row = (name, _ms(part.device if on_device else part.host), f"{shares[name]:.1%}")
-        row += tuple(_ms(inside[phase]) if phase in inside else "" for phase in PHASES.values())
-        rows.append((*row, _ms(part.host)) if on_device else row)
-    return rows
+    phases = tuple(PHASES.values())
+    rows = [("part of a step", _unit(profile), "share", *(f"in {phase}" for phase in phases))]
+    for name, time in profile.times.items():
+        inside = profile.by_phase(name)
+        within = (f"{inside[phase]:.2f}" if phase in inside else "" for phase in phases)
+        rows.append((name, f"{time:.2f}", f"{profile.share(time):.1%}", *within))
+    if profile.busy is None:
+        return rows
+    on_host = (f"{sum(profile.parts[name].host.values()):.2f}" for name in profile.times)
+    return [(*row, cell) for row, cell in zip(rows, ("host ms", *on_host), strict=True)]
 
 
 def _operators(profile: Profile) -> list[tuple[str, ...]]:
-    total = sum(part.host if profile.busy is None else part.device for part in profile.parts.values()) or 1.0
     most = sorted(profile.operators.items(), key=lambda item: -item[1])[:MOST]
-    head = ("operator", "ms" if profile.busy is None else "GPU ms", "share")
-    return [head, *((_short(name), _ms(time), f"{time / total:.1%}") for name, time in most)]
+    rows = ((_short(name), f"{time:.2f}", f"{profile.share(time):.1%}") for name, time in most)
+    return [("operator", _unit(profile), "share"), *rows]
 
 
-def _ms(time: float) -> str:
-    return f"{time:.2f}"
+def _unit(profile: Profile) -> str:
+    return "ms" if profile.busy is None else "GPU ms"
 
 
 def _short(name: str, most: int = 48) -> str:
@@ -132,19 +145,11 @@ def _short(name: str, most: int = 48) -> str:
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
-def analysed(recorded: "Recorded") -> Profile:
-    """
-    Raises:
-        ValueError: the trace is not whole.
-    """
-    return _analysed(events_of(recorded.events), recorded.parts, recorded.last - recorded.first + 1)
-
-
 def events_of(file: Path) -> list[Event]:
     """The events of a trace that matter here.
 
     Raises:
-        ValueError: it is not whole.
+        OSError, ValueError: it is not there, or not whole.
     """
     found = json.loads(file.read_text("utf-8"), object_hook=_event)  # at once into what is small: there are many
     return [event for event in found["traceEvents"] if isinstance(event, Event)]
@@ -155,53 +160,84 @@ def _event(found: dict[str, Any]) -> Any:
         return found
     if found.get("cat") not in (*DEVICE, *LAUNCH, OPERATOR, SPAN):
         return None
-    more, start = found.get("args", {}), float(found["ts"])
-    end = start + float(found.get("dur", 0.0))
-    correlation, operator = more.get("correlation", 0), more.get("External id", 0)
-    return Event(found["cat"], found["name"], start, end, (found["pid"], found["tid"]), correlation, operator)
-
-
-def profile_of(events: Sequence[Event], parts: frozenset[str], steps: int) -> Profile:
-    """
-    Args:
-        parts: names of the spans that are parts of a step.
-        steps: how many there are, if the trace does not say it.
-    """
-    from gancore.training.profiling import STEP
-
-    spans = [event for event in events if event.category == SPAN]
-    marked = [span for span in spans if span.name.startswith(STEP)]
-    begin = min((span.start for span in marked or spans), default=0.0)
-    end = max((span.end for span in marked or spans), default=0.0)
-    n = len(marked) or steps
-    ledger = Ledger([span for span in spans if begin <= span.start < end], parts)
-    host, device = ledger.host(end - begin), _Times()
-    launched = {event.correlation: event.start for event in events if event.category in LAUNCH and event.correlation}
-    done = []
-    for event in events:
-        if event.category in DEVICE and begin <= (at := launched.get(event.correlation, event.start)) < end:
-            device.add(ledger.place(at), event)
-            done.append(event)
-    operators = _on_device(events, done) if done else _on_host(events, begin, end)
-    span = max([end, *(event.end for event in done)]) - begin
-    return Profile(
-        steps=n,
-        step=(end - begin) / n / 1000,
-        parts={
-            name: Part(host.of(name) / n / 1000, device.of(name) / n / 1000, host.by_phase(name, n), device.by_phase(name, n))
-            for name in host.names | device.names
-        },
-        operators={name: time / n / 1000 for name, time in operators.items()},
-        busy=_covered(done) / span if done else None,
+    start, more = float(found["ts"]), found.get("args", {})
+    end, thread = start + float(found.get("dur", 0.0)), (found["pid"], found["tid"])
+    return Event(
+        found["cat"], found["name"], start, end, thread, more.get("correlation", 0), more.get("External id", 0)
     )
 
 
-Place = tuple[str, str]
-"""A part and the phase it is in, "" for none."""
+def profile_of(events: Sequence[Event], names: frozenset[str], steps: int) -> Profile:
+    """
+    Args:
+        names: of the spans that are parts of a step.
+        steps: how many there are, where the trace does not say it.
+    """
+    from gancore.training.profiling import STEP
+
+    marked = [event for event in events if event.category == SPAN and event.name.startswith(STEP)]
+    begin = min((event.start for event in marked or events), default=0.0)
+    end = max((event.end for event in marked or events), default=0.0)
+    inside = [event for event in events if begin <= event.start < end]
+    ledger = _Ledger([event for event in inside if event.category == SPAN], names)
+    ledger.fill(end - begin)
+    launched = {event.correlation: event.start for event in inside if event.category in LAUNCH and event.correlation}
+    done = []
+    for event in events:
+        if event.category in DEVICE and begin <= (at := launched.get(event.correlation, event.start)) < end:
+            ledger.book(event, at)
+            done.append(event)
+    per_step = 1 / ((len(marked) or steps) * 1000)
+    return Profile(
+        step=(end - begin) * per_step,
+        parts={
+            name: Part(*({phase: time * per_step for phase, time in times.items()} for times in (host, device)))
+            for name, (host, device) in ledger.times.items()
+        },
+        operators={
+            name: time * per_step for name, time in (_on_device(inside, done) if done else _on_host(inside)).items()
+        },
+        busy=_covered(done) / (max([end, *(event.end for event in done)]) - begin) if done else None,
+    )
 
 
-class Ledger:
-class Spans:
+class _Ledger:
+    """Who has spent what: `times` by part, on the host and on the device, by phase.
+
+    In a phase without a backward of its own nobody knows what happens: it was compiled.
+    """
+
+    def __init__(self, spans: Sequence[Event], names: frozenset[str]) -> None:
+        from gancore.training.profiling import BACKWARD, COMPILED, PHASES
+
+        self.times: dict[str, tuple[dict[str, float], dict[str, float]]] = defaultdict(
+            lambda: (defaultdict(float), defaultdict(float))
+        )
+        self._parts = _Line(_outermost(span for span in spans if span.name in names))
+        self._phases = _Line(span for span in spans if span.name in PHASES.values())
+        self._rests: dict[Event | None, str] = defaultdict(lambda: COMPILED, {None: REST})
+        for part in self._parts.events:
+            if part.name in (BACKWARD, COMPILED):
+                self._rests[self._phases.at(part.start)] = REST
+
+    def fill(self, total: float) -> None:
+        """The time of the host, of `total` altogether."""
+        left: dict[Event | None, float] = {phase: phase.end - phase.start for phase in self._phases.events}
+        left[None] = total - sum(left.values())
+        for part in self._parts.events:
+            phase, time = self._phases.at(part.start), part.end - part.start
+            self.times[part.name][0][_name(phase)] += time
+            left[phase] -= time
+        for phase, time in left.items():
+            self.times[self._rests[phase]][0][_name(phase)] += max(0.0, time)
+
+    def book(self, event: Event, launched: float) -> None:
+        """What the device has done."""
+        part, phase = self._parts.at(launched), self._phases.at(launched)
+        self.times[part.name if part else self._rests[phase]][1][_name(phase)] += event.end - event.start
+
+
+class _Line:
     """Events that do not overlap, to be found by time."""
 
     def __init__(self, events: Iterable[Event]) -> None:
@@ -211,6 +247,10 @@ class Spans:
     def at(self, time: float) -> Event | None:
         i = bisect_right(self._starts, time) - 1
         return self.events[i] if i >= 0 and time < self.events[i].end else None
+
+
+def _name(phase: Event | None) -> str:
+    return phase.name if phase else ""
 
 
 def _outermost(events: Iterable[Event]) -> list[Event]:
@@ -231,11 +271,11 @@ def _covered(events: Iterable[Event]) -> float:
     return covered
 
 
-def _on_host(events: Iterable[Event], begin: float, end: float) -> Counter[str]:
-    """Time of operators, without that of the operators that they call."""
-    times: Counter[str] = Counter()
+def _on_host(events: Iterable[Event]) -> dict[str, float]:
+    """Time of operators, without those that they call."""
+    times: dict[str, float] = defaultdict(float)
     stacks: dict[tuple[Any, Any], list[Event]] = defaultdict(list)
-    operators = (event for event in events if event.category == OPERATOR and begin <= event.start < end)
+    operators = (event for event in events if event.category == OPERATOR)
     for event in sorted(operators, key=lambda event: (event.start, -event.end)):
         stack = stacks[event.thread]
         while stack and stack[-1].end <= event.start:
@@ -247,10 +287,10 @@ def _on_host(events: Iterable[Event], begin: float, end: float) -> Counter[str]:
     return times
 
 
-def _on_device(events: Iterable[Event], done: Iterable[Event]) -> Counter[str]:
-    """Time of the device by the operators that have asked for it; what nobody has (a graph) by its own name."""
+def _on_device(events: Iterable[Event], done: Iterable[Event]) -> dict[str, float]:
+    """Time of the device, by the operators that have asked for it; what none has (a graph) by its own name."""
     names = {event.operator: event.name for event in events if event.category == OPERATOR and event.operator}
-    times: Counter[str] = Counter()
+    times: dict[str, float] = defaultdict(float)
     for event in done:
         times[names.get(event.operator, event.name)] += event.end - event.start
     return times

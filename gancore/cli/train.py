@@ -28,7 +28,9 @@ SET = click.option(
     metavar="DIR",
     help="The run folder; must be empty. [default: runs/NAME-N]",
 )
-@click.option("--profile", is_flag=True, help="Show where the time of a step goes; writes a trace for Perfetto.")
+@click.option(
+    "--profile", is_flag=True, help="Show where the time of a step goes, and write a trace of 20 steps for Perfetto."
+)
 def train(file: Path, overrides: tuple[str, ...], out: Path | None, profile: bool) -> int:
     """Train the experiment in FILE.
 

@@ -16,6 +16,11 @@ PROVIDABLE = ("data", "generator", "discriminator")
 DEFAULT_CALLBACKS = ("progress", "tensorboard", "stats", "samples", "health")
 
 
+def _from_one(_: Any, attribute: Any, value: Any) -> None:
+    if isinstance(value, int) and value < 1:
+        raise ValueError(f'{attribute.name} must be at least 1, or "auto"')
+
+
 @component
 class Train:
     """How long and how to train."""
@@ -35,7 +40,7 @@ class Train:
         "fp32; tf32 (GPU: faster matrix products); bf16 (autocast; penalties and losses stay in float32).",
     )
     compile: Literal["auto", "off", "networks", "phase"] = option(
-        "off",
+        "auto",
         "off: operator by operator; networks: torch.compile on G and D, penalties aside; phase: forward, penalties and "
         "backward as one compiled graph; auto: phase where the run is long enough to win.",
     )
@@ -59,6 +64,12 @@ class Train:
     strict: bool = option(False, "A callback that fails ends the run; by default it is switched off, with a notice.")
     grace: float = option(
         60.0, "Seconds after SIGTERM to finish the step and write a checkpoint; 0: as long as it takes.", ge(0)
+    )
+    threads: int | Literal["auto"] = option(
+        "auto",
+        "CPU threads. auto: all cores for large networks, one for small ones, and never so many that they wait for "
+        "each other beside other work; OMP_NUM_THREADS goes before it.",
+        _from_one,
     )
     workers: int = option(2, "DataLoader processes, for data that are streamed.", ge(0))
 

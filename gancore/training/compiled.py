@@ -1,5 +1,6 @@
 """Phases traced into graphs and compiled by inductor: one call for forward, penalties and backward."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,12 +13,15 @@ from gancore.contracts import Role
 from gancore.health.probe import PhaseProbe
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
-from gancore.training.phases import Game, eagerly
+from gancore.training.phases import EAGER, Game
+from gancore.training.player import Player
 from gancore.training.tracing import Traced, inputs, state_of, trace
 
 # Between a compiled phase and the same graph run operator by operator, relative to the norm of each gradient. Sums in
 # another order differ by 1e-6 or so in float32; bf16 keeps 8 bits, and cancels.
 TOLERANCE = {"fp32": 1e-2, "tf32": 5e-2, "bf16": 0.25}
+
+_log = logging.getLogger("gancore")
 
 
 @frozen(eq=False)
@@ -30,15 +34,15 @@ class _Compiled:
 class Compiled:
     """Computes gradients by compiled graphs, one for each kind of phase: with or without a lazy penalty, probed or not.
 
-    A phase that cannot be traced, or whose compiled gradients are not those of the eager one, runs eagerly; `news` says
-    why.
+    A phase that cannot be traced, or whose compiled gradients are not those of the eager one, runs eagerly, and the
+    user is told why.
 
     Args:
         clock: the run's.
     """
 
     clock: Tensor
-    news: list[str] = field(factory=list, init=False)
+    _say: Callable[[str], None] = field(default=_log.info, init=False)
     _state: list[Tensor] = field(factory=list, init=False)
     _phases: dict[Any, _Compiled | None] = field(factory=dict, init=False)
 
@@ -49,7 +53,7 @@ class Compiled:
             self._phases[key] = self._compile(game, role, drawn, index, probe)
         phase = self._phases.get(key) if probe.traceable else None
         if phase is None:
-            eagerly(game, role, drawn, index, numbers, probe)
+            EAGER(game, role, drawn, index, numbers, probe)
             return
         traced = phase.traced
         with torch.no_grad():
@@ -63,7 +67,12 @@ class Compiled:
         if any(probe.kind):
             probe.give(traced.taken(found), player.network)
 
+    def heard_by(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
     def _compile(self, game: Game, role: Role, drawn: Drawn, index: int, probe: PhaseProbe) -> _Compiled | None:
+        if not self._phases:
+            self._say("compiling: the first steps take longer (what is compiled is kept for the next run)")
         begin = time.perf_counter()
         self._state = self._state or state_of(game, self.clock)
         what = f"{role}'s phase{_of(probe)}"
@@ -74,13 +83,12 @@ class Compiled:
                 call = torch._inductor.compile(traced.graph, [example.detach() for example in examples])
                 difference = _difference(traced, call, examples)
         except Exception as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            self.news.append(f"{what} is not compiled: {said[:200]}")
+            self._say(f"{what} is not compiled: {_first_line(error)}")
             return None
         if not difference <= TOLERANCE[game.precision.name]:
-            self.news.append(f"{what} is not compiled: its gradients would differ by {difference:.1g} from eager ones")
+            self._say(f"{what} is not compiled: its gradients would differ by {difference:.1g} from eager ones")
             return None
-        self.news.append(f"{what} compiled in {time.perf_counter() - begin:.0f} s")
+        self._say(f"{what} compiled in {time.perf_counter() - begin:.0f} s")
         return _Compiled(traced, call)
 
 
@@ -97,3 +105,34 @@ def _difference(traced: Traced, call: Callable[..., Sequence[Tensor]], examples:
         a, b = a.double(), b.double()
         worst = torch.maximum(worst, ((a - b).norm() / (b.norm() + 1e-12)).cpu())
     return float(worst)
+
+
+@define(eq=False)
+class CompiledNetworks:
+    """The networks' forward and backward compiled by `torch.compile`, everything else eager.
+
+    Penalties are handed the networks themselves: `torch.compile` has no second derivative.
+    """
+
+    _players: Sequence[Player]
+    _say: Callable[[str], None] = field(default=_log.info, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for player in self._players:
+            player.compiled = torch.compile(player.network, dynamic=False)
+
+    def __call__(self, game: Game, role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> None:
+        try:
+            EAGER(game, role, drawn, index, numbers, probe)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            self._say(f"the networks are not compiled: {_first_line(error)}")
+            for player in self._players:
+                player.compiled = None
+            EAGER(game, role, drawn, index, numbers, probe)
+
+    def heard_by(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

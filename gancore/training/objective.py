@@ -4,11 +4,12 @@ Pure tensor code. No line here waits for the device, branches on a tensor's valu
 can be traced once and compiled, or captured as a CUDA graph. What is host work (which reals come next) is drawn before.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from attrs import frozen
-from torch import Tensor, nn
+from torch import Tensor
 
 from gancore.contracts import Phase, Role
 from gancore.health.probe import NOTHING, PhaseProbe
@@ -108,17 +109,17 @@ def _of_generator(game: "Game", drawn: Drawn, index: int, numbers: Numbers, prob
         return Objective(loss, G.penalties(phase, index, numbers))
 
 
-def _scores(game: "Game", D: nn.Module, real: Tensor, fake: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
+def _scores(game: "Game", D: Callable[..., Tensor], real: Tensor, fake: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
     """Of reals and fakes: in one pass, twice as large, where D does not mix samples."""
     if not game.one_pass:
         return D(real, drawn.real_labels).float(), D(fake, drawn.fake_labels).float()
     labels = None
     if drawn.real_labels is not None and drawn.fake_labels is not None:
         labels = torch.cat([drawn.real_labels, drawn.fake_labels])
-    of_real, of_fake = D(torch.cat([real, fake]), labels).float().split(len(real))
-    return of_real, of_fake
+    scores = D(torch.cat([real, fake]), labels).float()
+    return scores[: len(real)], scores[len(real) :]
 
 
-def _network(player: Player, probe: PhaseProbe) -> nn.Module:
+def _network(player: Player, probe: PhaseProbe) -> Callable[..., Tensor]:
     """Taps are put at modules, which a compiled network has no more."""
     return player.network if player.compiled is None or probe is not NOTHING else player.compiled

@@ -1,5 +1,6 @@
 """The two phases of a step: one update of D, one update of G. Each draws, differentiates its objective and updates."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -24,15 +25,28 @@ class Differentiate(Protocol):
         self, game: "Game", role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe
     ) -> None: ...
 
+    def heard_by(self, say: Callable[[str], None]) -> None:
+        """To whom to say what the user should know."""
+        ...
 
-def eagerly(game: "Game", role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> None:
-    player = game.player(role)
-    found = objective(game, role, drawn, index, numbers, probe)
-    probe.summed(found.loss, found.penalties, player.parameters)
-    for parameter in player.parameters:
-        parameter.grad = None
-    with probe.backward():
-        found.total.backward()  # type: ignore[no-untyped-call]
+
+class Eagerly:
+    """Operator by operator."""
+
+    def __call__(self, game: "Game", role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> None:
+        player = game.player(role)
+        found = objective(game, role, drawn, index, numbers, probe)
+        probe.summed(found.loss, found.penalties, player.parameters)
+        for parameter in player.parameters:
+            parameter.grad = None
+        with probe.backward():
+            found.total.backward()  # type: ignore[no-untyped-call]
+
+    def heard_by(self, say: Callable[[str], None]) -> None:
+        """There is nothing to say."""
+
+
+EAGER = Eagerly()
 
 
 @frozen(eq=False)
@@ -53,7 +67,7 @@ class Game:
     batch_size: int
     ranks: Ranks = ALONE
     one_pass: bool = False
-    differentiate: Differentiate = eagerly
+    differentiate: Differentiate = EAGER
 
     def player(self, role: Role) -> Player:
         return self.discriminator if role == "discriminator" else self.generator

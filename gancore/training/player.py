@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -48,7 +48,7 @@ class Player:
     optimizer: Optimizer
     schedule: LRScheduler
     regularizers: tuple[Regularizer, ...]
-    compiled: nn.Module | None = None
+    compiled: Callable[..., Tensor] | None = None
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:

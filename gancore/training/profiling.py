@@ -22,7 +22,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from gancore.contracts import DiscriminatorInputs, Ending, GradientsReady, ParametersUpdated, Penalty, Role
 from gancore.health.probe import NOTHING
-from gancore.training.phases import Game, eagerly
+from gancore.training.compiled import Compiled
+from gancore.training.phases import Game
 from gancore.training.player import Player
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Profiler:
         show: told of what was recorded, between two steps.
     """
 
+    _profile: profile
+
     def __init__(self, show: Callable[[Recorded], None]) -> None:
         self.every = 1  # the number of the step at which it wants to be called next
         self._show = show
@@ -78,9 +81,6 @@ class Profiler:
         self._labels: Labels | None = None
         self._running = False
         self._since = 0.0  # the clock, when the profiler was stopped
-        # On a GPU both what the host does and what the device does.
-        cuda = {ProfilerActivity.CUDA} if torch.cuda.is_available() else set()
-        self._profile = profile(activities=[ProfilerActivity.CPU, *cuda])
 
     def join(self, run: "Run") -> None:
         """As the first of the callbacks: at an early end the checkpoint comes before the trace."""
@@ -91,6 +91,8 @@ class Profiler:
         self._first = run.step + min(WARM_UP, left // 3)
         self._last = min(self._first + STEPS, run.steps)
         self.every = max(1, self._first)
+        device = [ProfilerActivity.CUDA] if run.device.type == "cuda" else []
+        self._profile = profile(activities=[ProfilerActivity.CPU, *device])
         self._profile.prepare_trace()  # now: on a GPU that takes its time
         if run.step == self._first:
             self._start(run)
@@ -110,7 +112,7 @@ class Profiler:
             self._stop(run)
         if ending == "failed":
             self._leave(run)
-        elif self._last > self._first:
+        elif self._labels is not None and self._last > self._first:
             self._report(run)
         else:
             self._leave(run)
@@ -147,6 +149,7 @@ class Profiler:
         self._leave(run)
         assert self._labels is not None
         parts = frozenset(self._labels.names)
+        trace = None
         try:
             with tempfile.TemporaryDirectory(prefix="gancore-") as folder:
                 events = Path(folder, "trace.json")
@@ -154,7 +157,11 @@ class Profiler:
                 trace = self._keep(run, events)
                 self._show(Recorded(run.name, self._first + 1, self._last, parts, events, trace, plain))
         except (OSError, ValueError) as error:  # torch does not say that it could not write: then it cannot be read
-            run.notice(f"the profile is lost: {error}; training goes on")
+            with suppress(OSError):
+                if trace is not None:
+                    trace.unlink()
+            why = error.strerror if isinstance(error, OSError) else f"it is not whole; is {tempfile.gettempdir()} full?"
+            run.notice(f"the profile is lost: {why}")
 
     def _keep(self, run: "Run", events: Path) -> Path | None:
         """Compressed, in the run folder."""
@@ -168,7 +175,7 @@ class Profiler:
         except OSError as error:
             with suppress(OSError):
                 unfinished.unlink()
-            run.notice(f"the trace cannot be written: {error.strerror or error}; training goes on")
+            run.notice(f"the trace cannot be written: {error.strerror}")
             return None
 
 
@@ -279,29 +286,31 @@ class Labels:
                 labelled[method] = self._part(f"{name} {', '.join(keys)}", getattr(player, method))
         return _Proxy(
             player,
-            optimizer=_Proxy(
-                optimizer,
-                step=self._part("optimizer", optimizer.step),
-                zero_grad=self._part("optimizer", optimizer.zero_grad),
-            ),
+            optimizer=_Proxy(optimizer, step=self._part("optimizer", optimizer.step)),
             schedule=_Proxy(schedule, step=self._after_phase("schedule", schedule.step)),
             **labelled,
         )
 
     def _differentiate(self, game: Game) -> Any:
-        """Eagerly with labels inside; anything else gets the game as it was, and one label."""
-        plain = game.differentiate
-        if plain is not eagerly:
+        """What runs operator by operator has labels inside. A graph has one, and is made of the game as it was."""
+        plain: Callable[..., None] = game.differentiate
+        if isinstance(plain, Compiled):
             compiled = self._part(COMPILED, plain)
-            return lambda _, role, drawn, index, numbers, probe: compiled(
-                game, role, drawn, index, numbers, probe.source if isinstance(probe, _Proxy) else probe
-            )
-        whole = game.generator.compiled is None and game.discriminator.compiled is None
-        self.names |= {BACKWARD, *FORWARD.values()}
-        # A compiled network is called only where there are no taps.
-        return lambda here, role, drawn, index, numbers, probe: plain(
-            here, role, drawn, index, numbers, self._taps_inside(probe) if whole else probe
-        )
+
+            def whole(_: Game, *others: Any) -> None:
+                *drawn, probe = others
+                compiled(game, *drawn, probe.source if isinstance(probe, _Proxy) else probe)
+
+            return _Proxy(plain, call=whole)
+        # Networks that are compiled are called only where there are no taps.
+        tapped = game.generator.compiled is None and game.discriminator.compiled is None
+        self.names |= {BACKWARD, *FORWARD.values()} if tapped else set()
+
+        def inside(*others: Any) -> None:
+            *drawn, probe = others
+            plain(*drawn, self._taps_inside(probe) if tapped else probe)
+
+        return _Proxy(plain, call=inside)
 
     def _checkup(self, checkup: Any) -> Any:
         taps = partial(self._phase_begins, checkup)
@@ -321,9 +330,9 @@ class Labels:
         if player.role == "discriminator" and index % phases == 0:
             self._end_step()
             self._step = record_function(f"{STEP}{self._run.step + 1}")
-            self._step.__enter__()
+            self._step.__enter__()  # type: ignore[no-untyped-call]
         self._phase = record_function(PHASES[player.role])
-        self._phase.__enter__()
+        self._phase.__enter__()  # type: ignore[no-untyped-call]
         probe = NOTHING if checkup is None else checkup.taps(player, index, phases)
         if probe is NOTHING:
             return probe
@@ -334,7 +343,7 @@ class Labels:
         """The taps of a phase, with labels for the forward and backward passes that they are put around."""
 
         def forward(around: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda network, *rest: self._around(self._name_of(network), around(network, *rest))
+            return lambda network, *more: self._around(self._name_of(network), around(network, *more))
 
         return _Proxy(
             probe,
@@ -368,6 +377,9 @@ class _Proxy:
         # In the instance itself: isinstance() asks there whether something is Stateful, and not __getattr__.
         state = {name: getattr(source, name) for name in ("state_dict", "load_state_dict") if hasattr(source, name)}
         vars(self).update(state | own, source=source)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.call(*args)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(vars(self)["source"], name)

@@ -37,6 +37,7 @@ from gancore.training.phases import Game, discriminator_phase, generator_phase
 from gancore.training.player import Player
 from gancore.training.recorder import Capsule, Good, investigate, packed, remember
 from gancore.training.streams import GlobalStreams, derive
+from gancore.training.threads import Threads
 
 
 @define(eq=False)
@@ -64,6 +65,7 @@ class Run:
     log_every: int
     clock: Tensor
     globals: GlobalStreams
+    threads: Threads = field(factory=Threads)
     observers: Observers = field(factory=Observers)
     metrics: Mapping[str, Metric] = field(factory=dict)
     text: str = ""
@@ -90,7 +92,7 @@ class Run:
             watch: the taps of a network's phase, by its index; by default those of the probe, where it is due.
         """
         watch = watch or self._taps
-        with self.globals(), self.game.precision.applied():
+        with self.globals(), self.game.precision.applied(), self.threads.applied():
             for _ in range(steps):
                 self._whole = False
                 # By the step's number, not by how far this call goes: a resumed run measures the same ones.
@@ -129,6 +131,9 @@ class Run:
         ending: Ending = "failed"
         try:
             self._tell(TrainStarted, lambda callback: callback.train_started(self))
+            self.game.differentiate.heard_by(self.notice)
+            if self.threads.number:
+                self.notice(f"threads: {self.threads.number} ({self.threads.why})")
             self._remember()
             if self.checkup and not self.step:
                 found = self.checkup.doctor.lint()
@@ -335,13 +340,13 @@ class Run:
         """Fakes `(N, *shape)` of the EMA generator, float32, batch by batch."""
         starts = range(0, len(z), self.batch_size)
         pieces = [slice(start, start + self.batch_size) for start in starts]
-        with self.globals(), self.game.precision.applied():
+        with self.globals(), self.game.precision.applied(), self.threads.applied():
             return torch.cat([self.generator(z[piece], None if y is None else y[piece]).float() for piece in pieces])
 
     def _evaluate(self, key: str, metric: Metric) -> dict[str, float]:
         z, y = self.latents(metric.samples, derive(self.seed, f"metric {self.step}"))
         fakes = self.sample(z, y)
-        with self.globals(), self.game.precision.applied():
+        with self.globals(), self.game.precision.applied(), self.threads.applied():
             found = metric.evaluate(self.reals(metric.samples), fakes)
         return {f"metric/{key}/{name}": float(value) for name, value in found.items()}
 

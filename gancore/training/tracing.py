@@ -85,7 +85,7 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
 
     examples = [value.detach() for value in inputs(state_of(game, clock), drawn, probe, ())]
     noting = Noting()
-    mode = FakeTensorMode()  # type: ignore[no-untyped-call]
+    mode = FakeTensorMode()
     with mode, noting:
         run(*(mode.from_tensor(value) for value in examples))
 
@@ -130,8 +130,8 @@ def _swapped(game: Game, networks: dict[Role, dict[str, Tensor]], clock: Tensor)
     with ExitStack() as stack:
         for player in _players(game):
             stack.enter_context(_reparametrize_module(player.network, networks[player.role]))
-        players = {player.role: _at(player, clock) for player in _players(game)}
-        yield attrs.evolve(game, **players)
+        G, D = (_at(player, clock) for player in _players(game))
+        yield attrs.evolve(game, generator=G, discriminator=D)
 
 
 def _at(player: Player, clock: Tensor) -> Player:
@@ -156,6 +156,6 @@ def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
     """In the order of its parameter in memory: a fused update walks through both as they lie."""
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient
-    return torch.empty_strided(
-        parameter.shape, parameter.stride(), dtype=gradient.dtype, device=gradient.device
-    ).copy_(gradient)
+    return torch.empty_strided(parameter.shape, parameter.stride(), dtype=gradient.dtype, device=gradient.device).copy_(
+        gradient
+    )

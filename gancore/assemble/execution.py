@@ -1,0 +1,55 @@
+"""How a run is computed: how many threads, and whether phases run operator by operator or compiled.
+
+Decided by the experiment and the machine, never by a measurement: a run that is resumed has to decide the same.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from gancore.assemble.blueprint import Blueprint
+from gancore.assemble.work import CORE, GPU, PHASE
+from gancore.contracts import ROLES, Penalty, Role
+from gancore.experiment import Train
+from gancore.training.phases import EAGER, Differentiate
+from gancore.training.player import Player
+from gancore.training.threads import Threads, choose
+
+LONG = 1200.0  # seconds of eager training that compiling is worth: it takes up to a minute and wins a fifth or more
+
+
+def choose_threads(train: Train, blueprint: Blueprint, players: Iterable[Player], device: torch.device) -> Threads:
+    return choose(train.threads, device, _work(train, blueprint, players) / (train.n_critic + 1))
+
+
+def choose_differentiate(
+    train: Train,
+    blueprint: Blueprint,
+    players: Mapping[Role, Player],
+    clock: torch.Tensor,
+    steps: int,
+    threads: Threads,
+) -> Differentiate:
+    """`auto` compiles where the estimated time of the whole run is long enough."""
+    wanted = train.compile
+    if wanted == "auto":
+        speed = CORE * (threads.number or 1) if clock.device.type == "cpu" else GPU
+        work = _work(train, blueprint, players.values())
+        seconds = steps * (work / speed + (train.n_critic + 1) * PHASE)
+        wanted = "phase" if work and seconds >= LONG else "off"
+    if wanted == "off":
+        return EAGER
+    from gancore.training.compiled import Compiled, CompiledNetworks  # what traces is slow to import
+
+    return Compiled(clock) if wanted == "phase" else CompiledNetworks([players[role] for role in ROLES])
+
+
+def _work(train: Train, blueprint: Blueprint, players: Iterable[Player]) -> float:
+    """Floating-point operations of a step; 0 where the networks were handed in and nobody has counted."""
+    if set(blueprint.work) != set(ROLES):
+        return 0.0
+    penalties: dict[Role, float] = {
+        player.role: sum(1 / r.component.every for r in player.regularizers if isinstance(r.component, Penalty))
+        for player in players
+    }
+    return blueprint.work.of_step(train.batch_size, train.n_critic, penalties)

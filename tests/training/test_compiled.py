@@ -1,0 +1,225 @@
+"""Phases as graphs: the same gradients, numbers, random streams and taps as eagerly, and a way back."""
+
+import shutil
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import gancore
+from gancore.training.draws import Giving, Noting, UntraceableError
+from gancore.training.tracing import inputs, state_of, trace
+
+needs_compiler = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+
+MLP = 'name = "mlp"\nlatent_dim = 6\nhidden = [16, 16]'
+CONDITIONAL = 'name = "dcgan"\nlatent_dim = 6\nwidth = 4\nconditional = true'
+CASES = {
+    "mlp, wgan-gp": (MLP, '[loss]\nname = "wgan-gp"', (1, 8, 8)),
+    "mlp, relativistic, r1 and r2, lazy": (
+        MLP,
+        '[loss]\nname = "relativistic"\n[[regularizer]]\nname = "r1"\nevery = 2\n[[regularizer]]\nname = "r2"',
+        (1, 8, 8),
+    ),
+    "mlp, hinge, spectral norm, noise": (
+        MLP,
+        '[loss]\nname = "hinge"\n[[regularizer]]\nname = "spectral-norm"\n[[regularizer]]\nname = "instance-noise"',
+        (1, 8, 8),
+    ),
+    "dcgan, batch norm, labels, diffaugment": (
+        CONDITIONAL,
+        '[loss]\nname = "nonsaturating"\n[[regularizer]]\nname = "diffaugment"',
+        (3, 16, 16),
+    ),
+    "mlp, dragan, clipping": (
+        MLP,
+        '[loss]\nname = "lsgan"\n[[regularizer]]\nname = "dragan"\n[[regularizer]]\nname = "gradient-clipping"',
+        (1, 8, 8),
+    ),
+}
+
+
+def run_of(tmp_path, case, *settings):
+    model, rest, shape = CASES[case]
+    file = tmp_path / "x.toml"
+    file.write_text(
+        "callback = []\n[train]\nsteps = 100\nbatch_size = 8\n"
+        f'device = "cpu"\n[model]\n{model}\n{rest}\n[optimizer]\nname = "adam"\n'
+    )
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (64, *shape), dtype=torch.uint8, generator=rng)
+    labels = torch.arange(64) % 3
+    return gancore.load(file, settings).assemble(data=TensorDataset(images, labels))
+
+
+def as_traced(run):
+    """The run, its phases traced; the graphs run operator by operator, which needs no compiler."""
+
+    def differentiate(game, role, drawn, index, numbers, probe):
+        player = game.player(role)
+        traced = trace(game, role, drawn, run.clock, index, probe)
+        with torch.no_grad():
+            draws = [draw() for draw in traced.draws]
+            found = traced.graph(*inputs(state_of(game, run.clock), drawn, probe, draws))
+        outputs = iter(found)
+        for parameter, trained in zip(player.parameters, traced.trained, strict=True):
+            parameter.grad = next(outputs) if trained else None
+        for name in traced.numbers:
+            numbers.add(name, next(outputs))
+        probe.give(traced.taken(found), player.network)
+
+    from attrs import evolve
+
+    run.game = evolve(run.game, differentiate=differentiate)
+    return run
+
+
+def assert_alike(one, other, tolerance):
+    for a, b in zip(one.game.generator.network.state_dict().values(),
+                    other.game.generator.network.state_dict().values(), strict=True):  # fmt: skip
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+    for a, b in zip(one.game.discriminator.network.state_dict().values(),
+                    other.game.discriminator.network.state_dict().values(), strict=True):  # fmt: skip
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+    numbers, theirs = one.look(), other.look()
+    assert numbers == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_traced_phase_does_what_the_eager_one_does(tmp_path, case):
+    eager = run_of(tmp_path, case, "health.every=1")
+    traced = as_traced(run_of(tmp_path, case, "health.every=1"))
+    eager.advance(3)
+    traced.advance(3)
+    assert_alike(eager, traced, 1e-5)
+    for ours, theirs in zip(eager.checkup.probe.fetched(), traced.checkup.probe.fetched(), strict=True):
+        assert ours.step == theirs.step
+        assert ours.numbers == pytest.approx(theirs.numbers, rel=1e-3, abs=1e-5)
+        assert list(ours.layers) == list(theirs.layers)
+        for role, layers in ours.layers.items():
+            for name, found in layers.items():
+                assert found == pytest.approx(theirs.layers[role][name], rel=1e-3, abs=1e-9), (role, name)
+    streams = (eager.state_dict()["streams"], traced.state_dict()["streams"])
+    assert streams[0].keys() == streams[1].keys()
+    for name, state in streams[0].items():
+        assert torch.equal(state, streams[1][name]), name
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_compiled_phase_does_what_the_eager_one_does(tmp_path, case, precision):
+    settings = (f"train.precision={precision}", "health.probe=false")
+    eager = run_of(tmp_path, case, *settings)
+    compiled = run_of(tmp_path, case, "train.compile=phase", *settings)
+    said = []
+    compiled.game.differentiate.heard_by(said.append)
+    eager.advance(3)
+    compiled.advance(3)
+    assert not [words for words in said if "not compiled" in words]
+    # Adam's first steps are signs of gradients: where one is about 0, a last bit decides.
+    assert_alike(eager, compiled, 2e-3)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_networks_can_be_compiled_alone(tmp_path):
+    eager = run_of(tmp_path, "mlp, wgan-gp", "health.every=2")
+    compiled = run_of(tmp_path, "mlp, wgan-gp", "train.compile=networks", "health.every=2")
+    eager.advance(4)
+    compiled.advance(4)
+    assert_alike(eager, compiled, 1e-4)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_a_compiled_run_resumes_bit_by_bit(tmp_path):
+    case, settings = "mlp, wgan-gp", ("train.compile=phase", "health.probe=false")
+    whole, first, second = (run_of(tmp_path, case, *settings) for _ in range(3))
+    whole.advance(6)
+    first.advance(3)
+    second.load_state_dict(first.state_dict())
+    second.advance(3)
+    for a, b in zip(whole.generator.state_dict().values(), second.generator.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+class Looks(nn.Module):
+    """A network that looks at its numbers."""
+
+    latent_dim = 4
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 64)
+
+    def forward(self, z, y=None):
+        x = self.linear(z)
+        return (x if x.sum().item() > 0 else -x).view(-1, 1, 8, 8)
+
+
+class Drops(nn.Module):
+    latent_dim = 4
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 64), nn.Dropout(0.5))
+
+    def forward(self, z, y=None):
+        return self.layers(z).view(-1, 1, 8, 8)
+
+
+@pytest.mark.parametrize(("network", "reason"), [(Looks, "is not compiled: "), (Drops, "global random stream")])
+def test_what_cannot_be_traced_runs_eagerly_and_the_user_is_told(tmp_path, network, reason):
+    file = tmp_path / "x.toml"
+    file.write_text(
+        "callback = []\n[train]\nsteps = 9\nbatch_size = 8\ndevice = 'cpu'\ncompile = 'phase'\n[health]\nprobe = false\n"
+        "[discriminator]\nname = 'mlp'\nhidden = [8]\n[loss]\nname = 'nonsaturating'\n[optimizer]\nname = 'adam'\n"
+    )
+    images = torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8)
+    torch.manual_seed(0)
+    run = gancore.load(file).assemble(data=TensorDataset(images), generator=network())
+    said = []
+    run.game.differentiate.heard_by(said.append)
+    before = [p.clone() for p in run.game.generator.parameters]
+    run.advance(2)
+    assert any(reason in words and "generator's phase" in words for words in said), said
+    assert all(not torch.equal(a, b) for a, b in zip(before, run.game.generator.parameters, strict=True))
+
+
+def test_wrong_machine_code_is_noticed_and_not_used(tmp_path, monkeypatch):
+    def miscompiled(graph, examples):
+        return lambda *flat: [value * 1.5 for value in graph(*flat)]
+
+    monkeypatch.setattr(torch._inductor, "compile", miscompiled)
+    eager = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false")
+    run = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false", "train.compile=phase")
+    said = []
+    run.game.differentiate.heard_by(said.append)
+    eager.advance(2)
+    run.advance(2)
+    assert sum("would differ by 0.5" in words for words in said) == 2
+    assert_alike(eager, run, 0)
+
+
+def test_random_numbers_in_place_are_lifted_too():
+    rng = torch.Generator().manual_seed(3)
+    with Noting() as noting:
+        torch.empty(4).uniform_(-1, 1, generator=rng)
+        torch.randn(2, 2, generator=rng)
+    rng.manual_seed(3)
+    drawn = [draw() for draw in noting.draws]
+    rng.manual_seed(3)
+    expected = torch.empty(4).uniform_(-1, 1, generator=rng), torch.randn(2, 2, generator=rng)
+    assert all(torch.equal(a, b) for a, b in zip(drawn, expected, strict=True))
+    with Giving(drawn):
+        assert torch.equal(torch.zeros(4).uniform_(-1, 1, generator=rng), expected[0])
+        assert torch.equal(torch.randn(2, 2, generator=rng), expected[1])
+
+
+def test_random_numbers_that_depend_on_others_cannot_be_lifted():
+    rng = torch.Generator().manual_seed(3)
+    with Noting(), pytest.raises(UntraceableError, match="bernoulli draws random numbers that depend"):
+        torch.bernoulli(torch.full((3,), 0.5), generator=rng)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from gancore.assemble.blueprint import Blueprint, Objects, blueprint_of, unique
-from gancore.assemble.execution import choose_differentiate, choose_threads
+from gancore.assemble.execution import choose_differentiate, choose_take, choose_threads
 from gancore.assemble.facts import facts_of
 from gancore.components import options_of
 from gancore.contracts import ROLES, Context, DataSpec, Penalty, Role
@@ -101,6 +101,7 @@ def assemble(
             batch_size=train.batch_size,
             ranks=ranks,
             one_pass=_one_pass(train, blueprint.models["discriminator"]),
+            take=choose_take(train, device, ranks),
             differentiate=choose_differentiate(train, blueprint, players, clock, steps, threads),
         ),
         ema=Ema(players["generator"].network, train.ema, train.ema_ramp, train.batch_size),

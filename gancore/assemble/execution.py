@@ -1,4 +1,4 @@
-"""How a run is computed: how many threads, and whether phases run operator by operator or compiled.
+"""How a run is computed: how many threads, and whether phases run operator by operator, compiled or captured.
 
 Decided by the experiment and the machine, never by a measurement: a run that is resumed has to decide the same.
 """
@@ -10,9 +10,12 @@ import torch
 from gancore.assemble.blueprint import Blueprint
 from gancore.assemble.work import CORE, GPU, PHASE
 from gancore.contracts import ROLES, Penalty, Role
+from gancore.errors import UserError
 from gancore.experiment import Train
-from gancore.training.phases import EAGER, Differentiate
+from gancore.training.captured import Captured, CudaRecorder
+from gancore.training.phases import EAGER, PLAINLY, Differentiate, Take
 from gancore.training.player import Player
+from gancore.training.ranks import Ranks
 from gancore.training.threads import Threads, choose
 
 LONG = 1200.0  # seconds of eager training that compiling is worth: it takes up to a minute and wins a fifth or more
@@ -42,6 +45,20 @@ def choose_differentiate(
     from gancore.training.compiled import Compiled, CompiledNetworks  # what traces is slow to import
 
     return Compiled(clock) if wanted == "phase" else CompiledNetworks([players[role] for role in ROLES])
+
+
+def choose_take(train: Train, device: torch.device, ranks: Ranks) -> Take:
+    """CUDA graphs on a GPU, where it is alone: processes that share a batch talk between gradients and update.
+
+    Raises:
+        UserError: they are demanded where there can be none.
+    """
+    possible = device.type == "cuda" and ranks.size == 1
+    if train.capture == "on" and not possible:
+        raise UserError(
+            'train.capture = "on" needs one CUDA device that no other process shares the run with; "auto" does without'
+        )
+    return Captured(CudaRecorder(device)) if possible and train.capture != "off" else PLAINLY
 
 
 def _work(train: Train, blueprint: Blueprint, players: Iterable[Player]) -> float:

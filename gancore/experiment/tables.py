@@ -44,6 +44,10 @@ class Train:
         "off: operator by operator; networks: torch.compile on G and D, penalties aside; phase: forward, penalties and "
         "backward as one compiled graph; auto: phase where the run is long enough to win.",
     )
+    capture: Literal["auto", "on", "off"] = option(
+        "auto",
+        "Phases as CUDA graphs, one launch each. auto: on a GPU; what cannot be captured runs as it is, and is named.",
+    )
     one_pass: Literal["auto", "on", "off"] = option(
         "auto", "Reals and fakes through D in one pass; auto: where D does not mix samples (batch norm does)."
     )

@@ -74,6 +74,14 @@ class Layers:
         rows = torch.cat(inputs)
         return rows[:n], rows[n : 2 * n]
 
+    def copied(self) -> "Layers":
+        """What was heard, apart from what these layers will hear."""
+        copy = Layers(nn.Module(), self._listening, channels=self.channels, layers=self._layers)
+        copy.give(self.taken())
+        copy._norms = {name: value.clone() for name, value in self._norms.items()}
+        copy._moved = {name: value.clone() for name, value in self._moved.items()}
+        return copy
+
     def taken(self) -> dict[str, Any]:
         """What was heard."""
         return {"met": self.names, "norms": self._norms, "scales": self._scales, "moved": self._moved}

@@ -169,6 +169,15 @@ class Probe:
     def add(self, name: str, value: Tensor) -> None:
         self._numbers[name] = value.detach()
 
+    def copy_from(self, other: "Probe", role: Role) -> None:
+        """What another probe has collected in one phase."""
+        for name, value in other.numbers.items():
+            self.add(name, value.clone())
+        if role in other._layers:
+            self._layers[role] = other._layers[role].copied()
+        if role in other._arrived:
+            self._arrived[role] = other._arrived[role].clone()
+
     def add_layers(self, role: Role, layers: Layers, at_output: Sequence[Tensor]) -> None:
         """The signal at each of a network's layers, and what came to its output."""
         self._layers[role] = layers
@@ -338,6 +347,12 @@ class PhaseProbe:
                 self._layers.give(taken["layers"])
         self._at_scores, self._at_fakes, self._mixes = list(taken["scores"]), taken["fakes"], taken["mixes"]
         self._slopes, self._of_penalty = taken["slopes"], taken["penalty"]
+
+    def give_all(self, other: "PhaseProbe") -> None:
+        """What a whole phase with taps of the same kind has measured, copied."""
+        mine, theirs = self._probe or self._scales, other._probe or other._scales
+        if mine is not None and theirs is not None:
+            mine.copy_from(theirs, self._role)
 
     def gradients(self, parameters: Sequence[Tensor]) -> None:
         """After the backward and the all-reduce, before clipping."""

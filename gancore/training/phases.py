@@ -49,6 +49,42 @@ class Eagerly:
 EAGER = Eagerly()
 
 
+class Take(Protocol):
+    """Takes a phase with what was drawn for it: step by step, or by replaying a graph."""
+
+    def __call__(
+        self,
+        game: "Game",
+        role: Role,
+        drawn: Drawn,
+        index: int,
+        numbers: Numbers,
+        measure: bool,
+        probe: PhaseProbe,
+        /,
+    ) -> None: ...
+
+    def heard_by(self, say: Callable[[str], None]) -> None:
+        """To whom to say what the user should know."""
+        ...
+
+
+class Plainly:
+    """Differentiates, and updates."""
+
+    def __call__(
+        self, game: "Game", role: Role, drawn: Drawn, index: int, numbers: Numbers, measure: bool, probe: PhaseProbe
+    ) -> None:
+        game.differentiate(game, role, drawn, index, numbers, probe)
+        update(game, game.player(role), index, numbers, measure=measure, probe=probe)
+
+    def heard_by(self, say: Callable[[str], None]) -> None:
+        """There is nothing to say."""
+
+
+PLAINLY = Plainly()
+
+
 @frozen(eq=False)
 class Game:
     """Everything a phase needs.
@@ -56,6 +92,7 @@ class Game:
     Attributes:
         one_pass: reals and fakes go through D together.
         differentiate: how gradients are computed.
+        take: how a phase is taken.
     """
 
     generator: Player
@@ -68,6 +105,7 @@ class Game:
     ranks: Ranks = ALONE
     one_pass: bool = False
     differentiate: Differentiate = EAGER
+    take: Take = PLAINLY
 
     def player(self, role: Role) -> Player:
         return self.discriminator if role == "discriminator" else self.generator
@@ -95,8 +133,7 @@ def _phase(game: Game, role: Role, index: int, numbers: Numbers, measure: bool, 
     drawn = game.draw(role)
     if drawn.real is not None:
         probe.given(drawn.real)
-    game.differentiate(game, role, drawn, index, numbers, probe)
-    update(game, game.player(role), index, numbers, measure=measure, probe=probe)
+    game.take(game, role, drawn, index, numbers, measure, probe)
 
 
 def update(

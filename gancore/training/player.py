@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from attrs import define, frozen
+from attrs import define, field, frozen
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -49,6 +49,7 @@ class Player:
     schedule: LRScheduler
     regularizers: tuple[Regularizer, ...]
     compiled: Callable[..., Tensor] | None = None
+    _capturable: bool = field(default=False, init=False)
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:
@@ -116,10 +117,27 @@ class Player:
     def with_gradient(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.parameters if parameter.grad is not None]
 
+    def make_capturable(self) -> None:
+        """Let a CUDA graph hold the optimizer's step: everything that changes in it becomes a tensor on the device."""
+        self._capturable = True
+        for group in self.optimizer.param_groups:
+            if "capturable" in group:
+                group["capturable"] = True
+            if not isinstance(group["lr"], Tensor):
+                group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=self.parameters[0].device)
+        for parameter, kept in self.optimizer.state.items():
+            if isinstance(kept.get("step"), Tensor):
+                kept["step"] = kept["step"].to(parameter.device)
+
     def state_dict(self) -> dict[str, Any]:
+        """As any other run can read it, also one that captures nothing."""
+        optimizer = self.optimizer.state_dict()
+        for group in optimizer["param_groups"] if self._capturable else ():
+            group |= {"capturable": False} if "capturable" in group else {}
+            group["lr"] = float(group["lr"])  # waits for the device; what saves or copies a state has just done so
         return {
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer,
             "schedule": self.schedule.state_dict(),
         }
 
@@ -146,6 +164,8 @@ class Player:
                 # A fused update walks through memory: what belongs together has to lie in the same order.
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        if self._capturable:
+            self.make_capturable()
 
     def _reschedule(self, steps: int) -> None:
         """One step back and one forward again: sets the learning rate that this run's plan has for this step, which is

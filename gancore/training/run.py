@@ -132,6 +132,7 @@ class Run:
         try:
             self._tell(TrainStarted, lambda callback: callback.train_started(self))
             self.game.differentiate.heard_by(self.notice)
+            self.game.take.heard_by(self.notice)
             if self.threads.number:
                 self.notice(f"threads: {self.threads.number} ({self.threads.why})")
             self._remember()

@@ -75,7 +75,7 @@ def as_traced(run):
     return run
 
 
-def assert_alike(one, other, tolerance):
+def assert_alike(one, other, tolerance, of_numbers=1e-3):
     for a, b in zip(one.game.generator.network.state_dict().values(),
                     other.game.generator.network.state_dict().values(), strict=True):  # fmt: skip
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
@@ -83,7 +83,7 @@ def assert_alike(one, other, tolerance):
                     other.game.discriminator.network.state_dict().values(), strict=True):  # fmt: skip
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
     numbers, theirs = one.look(), other.look()
-    assert numbers == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+    assert numbers == pytest.approx(theirs, rel=of_numbers, abs=1e-3 * of_numbers + 1e-4)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -108,8 +108,14 @@ def test_a_traced_phase_does_what_the_eager_one_does(tmp_path, case):
 
 @needs_compiler
 @pytest.mark.slow
-@pytest.mark.parametrize("case", list(CASES))
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("case", "precision"),
+    [
+        ("mlp, wgan-gp", "fp32"),
+        ("dcgan, batch norm, labels, diffaugment", "fp32"),
+        ("mlp, hinge, spectral norm, noise", "bf16"),
+    ],
+)
 def test_a_compiled_phase_does_what_the_eager_one_does(tmp_path, case, precision):
     settings = (f"train.precision={precision}", "health.probe=false")
     eager = run_of(tmp_path, case, *settings)
@@ -120,7 +126,7 @@ def test_a_compiled_phase_does_what_the_eager_one_does(tmp_path, case, precision
     compiled.advance(3)
     assert not [words for words in said if "not compiled" in words]
     # Adam's first steps are signs of gradients: where one is about 0, a last bit decides.
-    assert_alike(eager, compiled, 2e-3)
+    assert_alike(eager, compiled, 2e-3, of_numbers=1e-3 if precision == "fp32" else 5e-2)
 
 
 @needs_compiler
@@ -175,7 +181,8 @@ class Drops(nn.Module):
 def test_what_cannot_be_traced_runs_eagerly_and_the_user_is_told(tmp_path, network, reason):
     file = tmp_path / "x.toml"
     file.write_text(
-        "callback = []\n[train]\nsteps = 9\nbatch_size = 8\ndevice = 'cpu'\ncompile = 'phase'\n[health]\nprobe = false\n"
+        "callback = []\n[train]\nsteps = 9\nbatch_size = 8\ndevice = 'cpu'\ncompile = 'phase'\n"
+        "[health]\nprobe = false\n"
         "[discriminator]\nname = 'mlp'\nhidden = [8]\n[loss]\nname = 'nonsaturating'\n[optimizer]\nname = 'adam'\n"
     )
     images = torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8)

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import inspect
 import json
 from collections import Counter
 from itertools import count
@@ -13,9 +14,11 @@ import torch
 from attrs import define, evolve, field
 
 from gancore.errors import NonFiniteError
+from gancore.health.probe import PhaseProbe
 from gancore.training.compiled import Compiled
-from gancore.training.phases import EAGER
+from gancore.training.phases import EAGER, PLAINLY
 from gancore.training.profiling import Profiler
+from gancore.training.recorder import remember
 
 EXPERIMENTS = ("mlp_adam", "dcgan_lazy", "wgan_gp")
 # Everything that a step can be made of.
@@ -151,13 +154,8 @@ class Taker:
 
     def stepped(self, run: Any) -> None:
         if run.step == 20:
-            copied = {key: value if key == "step" else torch.utils._pytree.tree_map(copy, value)
-                      for key, value in run.state_dict().items()}  # fmt: skip
-            self.states.append((copied, hasattr(run.ema, "source")))
-
-
-def copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, torch.Tensor) else value
+            inspect.getattr_static(run.metrics["spread"], "state_dict")  # isinstance() asks so from Python 3.12 on
+            self.states.append((remember(run), hasattr(run.ema, "source")))
 
 
 def test_afterwards_nothing_of_it_is_left_in_the_run(build: Any, experiments: dict[str, str], shown: Shown) -> None:
@@ -175,7 +173,7 @@ def test_a_run_that_fails_while_it_is_profiled_fails_the_same(
     """The flight recorder takes the steps again, through what stands in for their parts."""
     words = []
     for show in (shown, None):
-        run = build(experiments["mlp_adam"], "optimizer.lr=1e30", "log.every=6", show=show)
+        run = build(experiments["mlp_adam"], "optimizer.lr=1e30", "train.steps=12", "log.every=6", show=show)
         with pytest.raises(NonFiniteError) as raised:
             run.train()
         words.append(str(raised.value).replace(str(run.folder), "FOLDER"))
@@ -228,8 +226,21 @@ class Graph(Compiled):
     given: list[tuple[Any, Any]]
 
     def __call__(self, game: Any, role: Any, drawn: Any, index: int, numbers: Any, probe: Any) -> None:
-        self.given.append((game, type(probe).__name__))
+        self.given.append((game, type(probe)))
         EAGER(game, role, drawn, index, numbers, probe)
+
+
+@define(eq=False)
+class Replay:
+    """As a captured phase looks from outside."""
+
+    given: list[tuple[Any, Any]] = field(factory=list)
+
+    def __call__(self, game: Any, *others: Any) -> None:
+        self.given.append((game, type(others[-1])))
+        PLAINLY(game, *others)
+
+    def heard_by(self, say: Any) -> None: ...
 
 
 def test_a_compiled_phase_has_one_label_and_is_given_the_game_as_it_was(
@@ -244,14 +255,41 @@ def test_a_compiled_phase_has_one_label_and_is_given_the_game_as_it_was(
     assert {"backward", "loss", "forward of G"} & set(shown.spans) == set()
     assert shown.spans["optimizer"] == 40
     assert all(given is game for given, _ in graph.given)
-    assert {kind for _, kind in graph.given} == {"PhaseProbe"}
+    assert {kind for _, kind in graph.given} == {PhaseProbe}
+
+
+def test_so_has_a_captured_one(build: Any, experiments: dict[str, str], shown: Shown) -> None:
+    run = build(experiments["mlp_adam"], "health.every=1", show=shown)
+    run.game = game = evolve(run.game, take=Replay())
+    run.train()
+    assert shown.spans["captured phase"] == 40
+    assert {"backward", "loss", "optimizer"} & set(shown.spans) == set()
+    assert (shown.spans["data"], shown.spans["latents"], shown.spans["EMA"]) == (20, 40, 20)
+    assert all(given is game for given, _ in game.take.given)
+    assert {kind for _, kind in game.take.given} == {PhaseProbe}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own, while it compiles
+@pytest.mark.parametrize("how", ["networks", "phase"])
+def test_what_is_really_compiled_trains_the_same_while_it_is_profiled(
+    how: str, build: Any, experiments: dict[str, str], shown: Shown
+) -> None:
+    compiled = f"train.compile={how}", "health.every=5"
+    profiled, plain = (build(experiments["wgan_gp"], *compiled, show=show) for show in (shown, None))
+    assert profiled.train() == plain.train() == "finished"
+    assert same(profiled.state_dict(), plain.state_dict())
+    assert ("compiled phase" in shown.spans) == (how == "phase")
+    assert ("penalty wgan-gp" in shown.spans) == (how == "networks")
+    assert "forward of D" not in shown.spans
 
 
 # ------------------------------------------------------------------------------------------------- what is profiled
 
 
 @pytest.mark.parametrize(
-    ("steps", "first", "last"), [(1, 1, 1), (2, 1, 2), (3, 2, 3), (12, 5, 12), (33, 12, 31), (60, 12, 31)]
+    ("steps", "first", "last"),
+    [(1, 1, 1), (2, 1, 2), (3, 2, 3), (12, 5, 12), (33, 12, 31), (93, 32, 51), (120, 32, 51)],
 )
 def test_a_short_run_is_profiled_as_far_as_it_goes(
     steps: int, first: int, last: int, build: Any, experiments: dict[str, str], shown: Shown
@@ -284,10 +322,11 @@ def test_a_run_that_is_stopped_meanwhile_shows_what_there_is(
     assert (recorded.first, recorded.last, recorded.plain) == (12, 15, None)
 
 
+@pytest.mark.parametrize("stop_at", [4, 11])
 def test_a_run_that_is_stopped_before_says_that_there_is_nothing(
-    build: Any, experiments: dict[str, str], shown: Shown, notebook: Notebook
+    stop_at: int, build: Any, experiments: dict[str, str], shown: Shown, notebook: Notebook
 ) -> None:
-    notebook.stop_at = 4
+    notebook.stop_at = stop_at
     run = build(experiments["mlp_adam"], show=shown)
     assert run.train() == "interrupted"
     assert notebook.said[-1] == "nothing was profiled: the run has ended before step 12"

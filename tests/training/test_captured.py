@@ -1,0 +1,128 @@
+"""Phases as CUDA graphs, as far as that can be seen without a GPU: a recorder that repeats the work in place of a
+graph. `tests/gpu` has the rest."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from attrs import evolve
+
+from gancore import GancoreError
+from gancore.training.captured import WARM_UP, Captured
+from tests.training.test_compiled import CASES, run_of
+
+
+class Repeating:
+    """What it records is done anew at every replay."""
+
+    def __init__(self):
+        self.recorded, self.replayed = 0, 0
+
+    def aside(self):
+        return nullcontext()
+
+    def record(self, work, streams):
+        self.recorded += 1
+        recorder = self
+
+        class Graph:
+            def replay(self):
+                recorder.replayed += 1
+                with torch.enable_grad():
+                    work()
+
+        return Graph()
+
+
+def captured(run, recorder):
+    run.game = evolve(run.game, take=Captured(recorder))
+    said = []
+    run.game.take.heard_by(said.append)
+    return said
+
+
+def weights(run):
+    return [value for player in (run.game.generator, run.game.discriminator)
+            for value in player.network.state_dict().values()]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_replayed_run_is_the_plain_one(tmp_path, case):
+    plain, replayed = (run_of(tmp_path, case, "health.probe=false", "log.every=4") for _ in range(2))
+    recorder = Repeating()
+    assert not captured(replayed, recorder)
+    plain.advance(9)
+    replayed.advance(9)
+    assert recorder.recorded >= 2
+    assert recorder.replayed > recorder.recorded  # one replay of each is for comparison
+    for a, b in zip(weights(plain), weights(replayed), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-5)  # its learning rate is a float32
+    for name, state in plain.state_dict()["streams"].items():
+        assert torch.equal(state, replayed.state_dict()["streams"][name]), name
+    assert plain.look().keys() == replayed.look().keys()
+
+
+def test_each_kind_of_phase_has_a_graph_of_its_own(tmp_path):
+    run = run_of(tmp_path, "mlp, relativistic, r1 and r2, lazy", "health.probe=false", "log.every=1000")
+    recorder = Repeating()
+    captured(run, recorder)
+    run.advance(2 * WARM_UP)
+    assert recorder.recorded == 1  # G's: of D's phases with and without r1 there were two each
+    run.advance(2)
+    assert recorder.recorded == 3
+
+
+def test_a_graph_that_changes_something_else_is_not_used(tmp_path):
+    class Forgetting(Repeating):
+        def record(self, work, streams):
+            class Graph:
+                def replay(self):
+                    pass
+
+            return Graph()
+
+    plain, run = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false") for _ in range(2))
+    said = captured(run, Forgetting())
+    plain.advance(5)
+    run.advance(5)
+    assert sorted(words.partition(" would")[0] for words in said) == [
+        "discriminator's phase is not captured: what it changes",
+        "generator's phase is not captured: what it changes",
+    ]
+    for a, b in zip(weights(plain), weights(run), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-5)
+
+
+def test_what_cannot_be_captured_runs_as_it_is_and_the_user_is_told(tmp_path):
+    class Refusing(Repeating):
+        def record(self, work, streams):
+            work()
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    plain, run = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false") for _ in range(2))
+    said = captured(run, Refusing())
+    plain.advance(5)
+    run.advance(5)
+    assert said == [
+        f"{role}'s phase is not captured: operation not permitted when stream is capturing"
+        for role in ("discriminator", "generator")
+    ]
+    for a, b in zip(weights(plain), weights(run), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-5)
+
+
+def test_its_state_is_one_that_a_plain_run_goes_on_from(tmp_path):
+    plain, first, second = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false") for _ in range(3))
+    captured(first, Repeating())
+    plain.advance(8)
+    first.advance(5)
+    second.load_state_dict(first.state_dict())
+    second.advance(3)
+    for a, b in zip(weights(plain), weights(second), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-5)
+    assert all(isinstance(group["lr"], float) for group in second.game.generator.optimizer.param_groups)
+
+
+def test_demanded_where_there_is_no_gpu_it_is_refused(tmp_path):
+    with pytest.raises(GancoreError, match=r'train.capture = "on" needs one CUDA device'):
+        run_of(tmp_path, "mlp, wgan-gp", "train.capture=on")

@@ -95,9 +95,10 @@ def show(recorded: "Recorded") -> None:
     console = Console(stderr=True, highlight=False)
     words = f"  steps {recorded.first} to {recorded.last}: {profile.step:.2f} ms a step under the profiler"
     words += "" if recorded.plain is None else f", {recorded.plain:.2f} ms without"
-    words += "" if profile.busy is None else f"; the GPU is busy for {profile.busy:.0%} of it"
     console.print()
     console.print(Text.assemble((recorded.name, "bold"), words), soft_wrap=True)
+    if profile.busy is not None:
+        console.print(f"under the profiler the GPU is busy for {profile.busy:.0%} of the time", soft_wrap=True)
     for rows in (_parts(profile), _operators(profile)):
         console.print()
         head, *lines = columns(rows, right=range(1, len(rows[0])))
@@ -107,8 +108,8 @@ def show(recorded: "Recorded") -> None:
     console.print()
     if recorded.trace is not None:
         console.print(f"trace: {recorded.trace}", markup=False, soft_wrap=True)
-        where = "https://ui.perfetto.dev (nothing is uploaded), or TensorBoard with the plugin torch-tb-profiler"
-        console.print(f"  for {where}", style="dim", markup=False, soft_wrap=True)
+        for where in ("https://ui.perfetto.dev (nothing is uploaded)", "TensorBoard with the plugin torch-tb-profiler"):
+            console.print(f"  for {where}", style="dim", markup=False, soft_wrap=True)
         console.print()
 
 
@@ -204,11 +205,11 @@ def profile_of(events: Sequence[Event], names: frozenset[str], steps: int) -> Pr
 class _Ledger:
     """Who has spent what: `times` by part, on the host and on the device, by phase.
 
-    In a phase without a backward of its own nobody knows what happens: it was compiled.
+    In a phase without a backward that anybody sees, its networks are compiled.
     """
 
     def __init__(self, spans: Sequence[Event], names: frozenset[str]) -> None:
-        from gancore.training.profiling import BACKWARD, COMPILED, PHASES
+        from gancore.training.profiling import BACKWARD, CAPTURED, COMPILED, PHASES
 
         self.times: dict[str, tuple[dict[str, float], dict[str, float]]] = defaultdict(
             lambda: (defaultdict(float), defaultdict(float))
@@ -217,7 +218,7 @@ class _Ledger:
         self._phases = _Line(span for span in spans if span.name in PHASES.values())
         self._rests: dict[Event | None, str] = defaultdict(lambda: COMPILED, {None: REST})
         for part in self._parts.events:
-            if part.name in (BACKWARD, COMPILED):
+            if part.name in (BACKWARD, COMPILED, CAPTURED):
                 self._rests[self._phases.at(part.start)] = REST
 
     def fill(self, total: float) -> None:

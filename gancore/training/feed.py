@@ -1,15 +1,17 @@
 """The feed: batches of reals, in a shuffled order that a checkpoint can go on with in the middle of an epoch.
 
 Data that fit stay on the device as they are (images as uint8) and are gathered and normalised there; everything else
-comes from DataLoader workers through pinned memory. Both follow the same order: one permutation per epoch, derived
-from the seed. The last, smaller batch of an epoch is dropped.
+comes from DataLoader workers through pinned memory, copied beside the computation, one batch ahead. Both follow the
+same order: one permutation per epoch, derived from the seed. The last, smaller batch of an epoch is dropped.
 """
 
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
+from attrs import frozen
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
@@ -40,6 +42,11 @@ class Feed(Protocol):
     @property
     def damaged(self) -> "Mapping[int, str]":
         """Of the samples that were skipped, why: by their index."""
+        ...
+
+    @property
+    def waited(self) -> float:
+        """Seconds that somebody has waited for samples to be read."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -147,6 +154,7 @@ class ResidentFeed:
         self._order = order
         self._permutation: tuple[int, Tensor] = (-1, self._values)  # of which epoch, on the device
         self.damaged: Mapping[int, str] = {}
+        self.waited = 0.0
 
     def __len__(self) -> int:
         return len(self._values)
@@ -169,6 +177,26 @@ class ResidentFeed:
         self._order.load_state_dict(state)
 
 
+@frozen(eq=False)
+class _Batch:
+    """A batch on the device.
+
+    Attributes:
+        damaged: indices of samples in whose places there are others.
+        copied: when that is done; None if it is.
+    """
+
+    values: Tensor
+    labels: Tensor | None
+    damaged: list[int]
+    copied: "torch.cuda.Event | None" = None
+
+
+def _caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 class StreamedFeed:
     """Samples decoded by worker processes ahead of time, copied from pinned memory."""
 
@@ -176,30 +204,55 @@ class StreamedFeed:
         self._data, self._spec, self._device, self._workers = data, spec, device, workers
         self._order = order
         self._batches: Iterator[Any] | None = None
+        self._ahead: _Batch | Exception | None = None
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self.damaged: dict[int, str] = {}
+        self.waited = 0.0
 
     def __len__(self) -> int:
         return self._order.size
 
     def next(self) -> tuple[Tensor, Tensor | None]:
+        batch = self._fetched() if self._ahead is None else self._ahead
+        # On the CPU there is nothing to copy, and the workers are ahead anyway.
+        self._ahead = self._fetched() if self._copies is not None else None
+        if isinstance(batch, Exception):
+            raise batch
+        for index in batch.damaged:
+            if index not in self.damaged:
+                # In this process once more: a worker cannot tell. The first few will do.
+                why = self._data.why if isinstance(self._data, Skipping) else str
+                self.damaged[index] = why(index) if len(self.damaged) < TOLD else ""
+        self._order.next()  # counts what was consumed, not what was fetched ahead
+        if batch.copied is not None:
+            here = torch.cuda.current_stream(self._device)
+            here.wait_event(batch.copied)
+            for tensor in (batch.values, batch.labels):
+                if tensor is not None:
+                    tensor.record_stream(here)
+        return _normalised(batch.values), batch.labels
+
+    def _fetched(self) -> "_Batch | Exception":
+        """The next batch, on its way to the device; or why there is none, to be raised when it is its turn."""
         if self._batches is None:
             self._batches = iter(self._loader())
+        begin = time.perf_counter()
         try:
-            batch = next(self._batches)
+            values, *rest = next(self._batches)
         except (DataError, OSError, EOFError) as error:
             if self._workers and "in DataLoader worker process" not in str(error):
-                raise RuntimeError(f"DataLoader worker: its connection broke ({type(error).__name__})") from error
+                return _caused(RuntimeError(f"DataLoader worker: its connection broke ({type(error).__name__})"), error)
             # torch puts a worker's traceback into the message; the last line is what was meant for people.
-            raise DataError(str(error).rpartition("Error: ")[2].strip()) from error
-        if isinstance(self._data, Skipping):
-            for index in batch[-1][batch[-1] != WHOLE].tolist():
-                if index not in self.damaged:
-                    # In this process once more: a worker cannot tell. The first few will do.
-                    self.damaged[index] = self._data.why(index) if len(self.damaged) < TOLD else ""
-        self._order.next()  # counts what was consumed, not what the workers have fetched ahead
-        values = batch[0].to(self._device, non_blocking=True)
-        labels = batch[1].to(self._device, non_blocking=True) if self._spec.classes else None
-        return _normalised(values), labels
+            return _caused(DataError(str(error).rpartition("Error: ")[2].strip()), error)
+        self.waited += time.perf_counter() - begin
+        damaged = rest[-1][rest[-1] != WHOLE].tolist() if isinstance(self._data, Skipping) else []
+        labels = rest[0] if self._spec.classes else None
+        if self._copies is None:
+            return _Batch(values.to(self._device), None if labels is None else labels.to(self._device), damaged)
+        with torch.cuda.stream(self._copies):
+            values = values.to(self._device, non_blocking=True)
+            labels = None if labels is None else labels.to(self._device, non_blocking=True)
+            return _Batch(values, labels, damaged, self._copies.record_event())
 
     def sample(self, n: int) -> Tensor:
         index = _spread(len(self._data), n)  # type: ignore[arg-type]
@@ -211,7 +264,7 @@ class StreamedFeed:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._order.load_state_dict(state)
         self.damaged = dict(state["damaged"])
-        self._batches = None  # fetched ahead from another place
+        self._batches = self._ahead = None  # fetched from another place
 
     def _loader(self) -> "DataLoader[Any]":
         return DataLoader(

@@ -23,23 +23,22 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from gancore.contracts import DiscriminatorInputs, Ending, GradientsReady, ParametersUpdated, Penalty, Role
 from gancore.health.probe import NOTHING
 from gancore.training.compiled import Compiled
-from gancore.training.phases import Game
+from gancore.training.phases import Game, Plainly
 from gancore.training.player import Player
 
 if TYPE_CHECKING:
     from gancore.training.run import Run
 
 KEY = "--profile"  # among the callbacks; no component can have this name
-# Steps. What comes every ten (probes) has come once and is compiled then, and lies within the profiled steps, not at
-# their edge.
-WARM_UP = 11
+# Steps. What comes every ten (probes, the log) has come three times by then: it is compiled when it comes first, and
+# captured when it comes for the third time. Among the profiled steps it comes twice, and not at their edge.
+WARM_UP = 31
 STEPS = 20
 PLAIN = 10  # steps after them, to see what they take without the profiler
 STEP = "ProfilerStep#"  # what readers of traces know a step by
 PHASES: dict[Role, str] = {"discriminator": "phase of D", "generator": "phase of G"}
 FORWARD: dict[Role, str] = {"discriminator": "forward of D", "generator": "forward of G"}
-COMPILED = "compiled phase"
-BACKWARD = "backward"
+BACKWARD, COMPILED, CAPTURED = "backward", "compiled phase", "captured phase"
 
 
 @frozen
@@ -188,7 +187,7 @@ def _wait(run: "Run") -> None:
 class Labels:
     """Spans around the parts of a run's steps, from `put_on` to `take_off`.
 
-    A part within another one is a span as well. What a compiled phase does inside has no spans.
+    A part within another one is a span as well. What a compiled or captured phase does inside has none.
     """
 
     def __init__(self, run: "Run") -> None:
@@ -270,6 +269,7 @@ class Labels:
             feed=feed,
             latents=latents,
             differentiate=self._differentiate(game),
+            take=self._take(game),
         )
 
     def _player(self, player: Player) -> Any:
@@ -291,17 +291,13 @@ class Labels:
             **labelled,
         )
 
+    def _take(self, game: Game) -> Any:
+        return game.take if isinstance(game.take, Plainly) else self._whole(CAPTURED, game.take, game)
+
     def _differentiate(self, game: Game) -> Any:
-        """What runs operator by operator has labels inside. A graph has one, and is made of the game as it was."""
         plain: Callable[..., None] = game.differentiate
         if isinstance(plain, Compiled):
-            compiled = self._part(COMPILED, plain)
-
-            def whole(_: Game, *others: Any) -> None:
-                *drawn, probe = others
-                compiled(game, *drawn, probe.source if isinstance(probe, _Proxy) else probe)
-
-            return _Proxy(plain, call=whole)
+            return self._whole(COMPILED, plain, game)
         # Networks that are compiled are called only where there are no taps.
         tapped = game.generator.compiled is None and game.discriminator.compiled is None
         self.names |= {BACKWARD, *FORWARD.values()} if tapped else set()
@@ -311,6 +307,16 @@ class Labels:
             plain(*drawn, self._taps_inside(probe) if tapped else probe)
 
         return _Proxy(plain, call=inside)
+
+    def _whole(self, name: str, call: Callable[..., None], game: Game) -> Any:
+        """What makes a graph of a phase has one label, and is given the game and the taps as they were."""
+        labelled = self._part(name, call)
+
+        def whole(_: Game, *others: Any) -> None:
+            *drawn, probe = others
+            labelled(game, *drawn, probe.source if isinstance(probe, _Proxy) else probe)
+
+        return _Proxy(call, call=whole)
 
     def _checkup(self, checkup: Any) -> Any:
         taps = partial(self._phase_begins, checkup)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -129,6 +130,7 @@ class Run:
 
     def _train(self) -> Ending:
         ending: Ending = "failed"
+        begin, first, waited = time.monotonic(), self.step, self.game.feed.waited
         try:
             self._tell(TrainStarted, lambda callback: callback.train_started(self))
             self.game.differentiate.heard_by(self.notice)
@@ -150,6 +152,7 @@ class Run:
                     self._saving = False
                     self.notice(f"step {self.step}: saved as {self.save()}")
             ending = "interrupted" if self.step < self.steps else "finished"
+            self._say_how_it_waited(self.game.feed.waited - waited, time.monotonic() - begin, self.step - first)
         except NonFiniteError as error:
             raise self._traced(error) from error
         except RunFolderError:
@@ -239,6 +242,11 @@ class Run:
                 f"step {self.step}: {len(damaged)} of {len(self.game.feed)} samples could not be read and others took "
                 f'their places (train.damaged = "skip"); the first: {next(iter(damaged.values()))}'
             )
+
+    def _say_how_it_waited(self, waited: float, seconds: float, steps: int) -> None:
+        """Only where it matters: a twentieth of the time, in a run long enough to tell."""
+        if steps >= 100 and waited >= 0.05 * seconds:
+            self.notice(f"{waited / seconds:.0%} of the time was spent waiting for data; try more train.workers")
 
     def _remember(self) -> None:
         """Keep the state that was just seen to be whole, so that what goes wrong after it can be repeated."""

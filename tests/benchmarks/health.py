@@ -1,6 +1,6 @@
 """What gradient health costs: the same run with and without it, interleaved block by block.
 
-    python -m tests.benchmarks.health [--blocks 15]
+    python -m tests.benchmarks.health [--blocks 15] [--set train.compile=phase]
 
 Prints, for each experiment, the time of a probed run over that of one that is not probed, as median and quartiles over
 the blocks: probing every 50 steps (the default; budget 1.02) and at every step (budget 1.15).
@@ -11,6 +11,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,13 @@ def experiments() -> dict[str, tuple[str, dict[str, Any], int]]:
     }
 
 
-def assembled(text: str, objects: dict[str, Any], every: int, folder: Path) -> Any:
+def assembled(text: str, objects: dict[str, Any], every: int, folder: Path, given: Sequence[str]) -> Any:
     file = folder / "x.toml"
     file.write_text(text)
-    settings = ["train.device=cpu", "callback=[]", "train.steps=1000000"]
+    settings = ["train.device=cpu", "train.compile=off", "callback=[]", "train.steps=1000000", *given]
     settings += [f"health.every={every}"] if every else ["health.probe=false"]
     run = gancore.load(file, settings).assemble(**objects)
-    run.advance(2)
+    advance(run, 50)  # what is made, or compiled, on first use
     return run
 
 
@@ -67,9 +68,11 @@ def advance(run: Any, steps: int) -> float:
     return time.perf_counter() - begin
 
 
-def ratios(text: str, objects: dict[str, Any], block: int, blocks: int) -> dict[int, list[float]]:
+def ratios(
+    text: str, objects: dict[str, Any], block: int, blocks: int, given: Sequence[str]
+) -> dict[int, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
-        runs = {every: assembled(text, objects, every, Path(folder)) for every in (NEVER, 50, 1)}
+        runs = {every: assembled(text, objects, every, Path(folder), given) for every in (NEVER, 50, 1)}
         seconds: dict[int, list[float]] = {every: [] for every in runs}
         for _ in range(blocks):
             for every, run in runs.items():
@@ -81,11 +84,12 @@ def ratios(text: str, objects: dict[str, Any], block: int, blocks: int) -> dict[
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=15)
-    blocks = parser.parse_args().blocks
+    parser.add_argument("--set", action="append", default=[], dest="given", metavar="KEY=VALUE", help="as of the CLI")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     results = {}
     for name, (text, objects, block) in experiments().items():
-        for every, found in ratios(text, objects, block, blocks).items():
+        for every, found in ratios(text, objects, block, options.blocks, options.given).items():
             low, middle, high = statistics.quantiles(found, n=4)
             results[f"{name}, every {every}"] = [low, middle, high]
             print(f"{name:45} every {every:2}: {middle:.3f}  (quartiles {low:.3f} to {high:.3f})", flush=True)

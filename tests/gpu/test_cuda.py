@@ -30,7 +30,8 @@ def test_examples_train(name: str, precision: str) -> None:
 @pytest.mark.parametrize("probed", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_step_waits_for_the_device(name: str, probed: bool) -> None:
-    run = assembled(name, "health.every=1" if probed else "health.probe=false", "train.held_out=64")
+    run = assembled(name, "health.every=1" if probed else "health.probe=false", "train.held_out=64",
+                    "train.capture=off")  # fmt: skip
     run.advance(2)  # the first steps allocate
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")

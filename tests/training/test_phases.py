@@ -1,5 +1,6 @@
 """The rules of a phase (DESIGN's engine rules): who learns, what is drawn, in which order regularizers act."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import TensorDataset
 
-from gancore import Context
+from gancore import Context, load
 from gancore.registry import Registry
 from gancore.training.player import Regularizer
 
@@ -191,6 +192,43 @@ def test_no_regularizer_waits_for_the_device(regularizer: str, assemble: Any) ->
     run.advance(1)
     with NoSync():
         run.advance(2)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nobody_waits_between_two_looks_at_the_log(precision: str) -> None:
+    """Zero synchronisations in a whole interval, with the probe, its slope between reals and fakes, EMA and schedule; a
+    look costs one."""
+    file = Path(__file__).parents[2] / "examples" / "digits.toml"
+    run = load(file, ["train.device=cpu", f"train.precision={precision}", "callback=[]"]).assemble()
+    with Syncs() as training:
+        run.advance(run.log_every)
+    with Syncs() as looking:
+        run.look()
+    assert (training.count, looking.count) == (0, 1)
+
+
+class Syncs(TorchDispatchMode):
+    """Counts reads of many values at once (`tolist`) and of single ones."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+    def __enter__(self) -> "Syncs":
+        self._tolist = torch.Tensor.tolist
+
+        def tolist(tensor: torch.Tensor) -> Any:
+            self.count += 1
+            return self._tolist(tensor)
+
+        torch.Tensor.tolist = tolist  # type: ignore[method-assign]
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        torch.Tensor.tolist = self._tolist  # type: ignore[method-assign]
+        super().__exit__(*error)
 
 
 def test_the_guard_notices_a_synchronisation(assemble: Any) -> None:

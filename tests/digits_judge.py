@@ -1,4 +1,4 @@
-"""A judge of generated 8x8 digits: a small classifier, trained on the real ones, and the numbers it gives to fakes."""
+"""A judge of generated digits: a small classifier, trained on the real ones, and the numbers it gives to fakes."""
 
 import torch
 from attrs import frozen
@@ -27,7 +27,7 @@ class Judge:
     """Trained on four fifths of the reals; `accuracy` is that on the rest.
 
     Args:
-        images: uint8 `(N, 1, 8, 8)`. labels: `(N,)`.
+        images: uint8 `(N, 1, H, W)`. labels: `(N,)`.
     """
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
@@ -36,7 +36,12 @@ class Judge:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.features = nn.Sequential(
-                nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 64), nn.ReLU()
+                nn.Flatten(),
+                nn.Linear(images[0].numel(), 128),
+                nn.ReLU(),
+                nn.Dropout(0.3),
+                nn.Linear(128, 64),
+                nn.ReLU(),
             )
             self.head = nn.Linear(64, 10)
             optimizer = torch.optim.Adam([*self.features.parameters(), *self.head.parameters()], lr=2e-3)
@@ -54,7 +59,7 @@ class Judge:
 
     @torch.no_grad()
     def verdict(self, fakes: Tensor) -> Verdict:
-        """Judge fakes `(N, 1, 8, 8)` in [-1, 1]."""
+        """Judge fakes `(N, 1, H, W)` in [-1, 1]."""
         features = self.features(fakes)
         p = self.head(features).softmax(1).double()
         marginal = p.mean(0)

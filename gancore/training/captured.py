@@ -15,6 +15,7 @@ from attrs import Factory, define, field, fields, frozen
 from torch import Tensor
 
 from gancore.contracts import Role
+from gancore.errors import RunFailed
 from gancore.health.probe import PhaseProbe
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
@@ -42,6 +43,14 @@ class Recorder(Protocol):
 
     def record(self, work: Callable[[], None], streams: Sequence[torch.Generator]) -> Graph:
         """A graph of `work`, which draws from `streams`."""
+        ...
+
+    def recover(self, streams: Sequence[torch.Generator]) -> None:
+        """After a recording that has failed.
+
+        Raises:
+            RunFailed: training cannot go on in this process.
+        """
         ...
 
 
@@ -72,6 +81,17 @@ class CudaRecorder:
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             work()
         return graph
+
+    def recover(self, streams: Sequence[torch.Generator]) -> None:
+        torch.cuda.synchronize(self.device)
+        try:  # a capture that breaks off may leave a generator waiting for its end
+            for stream in (None, *streams):
+                torch.empty(1, device=self.device).uniform_(generator=stream)
+        except RuntimeError as error:
+            raise RunFailed(
+                'a CUDA graph could not be captured, and has left a random stream unusable; set train.capture = "off" '
+                f"and resume ({_first_line(error)})"
+            ) from error
 
 
 @frozen(eq=False)
@@ -157,10 +177,10 @@ class Captured:
                 difference = _difference(changed, expected)
                 go_back()
         except Exception as error:
+            self.recorder.recover(streams)
             with torch.no_grad():
                 go_back()
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            self._say(f"{role}'s phase is not captured: {said[:200]}")
+            self._say(f"{role}'s phase is not captured: {_first_line(error)}")
             return None
         if not difference <= TOLERANCE:
             self._say(f"{role}'s phase is not captured: what it changes would differ by {difference:.1g}")
@@ -221,3 +241,7 @@ def _difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
         a, b = a.double(), b.double()
         worst = max(worst, float((a - b).norm() / (b.norm() + 1e-12)))
     return worst
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

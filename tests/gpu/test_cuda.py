@@ -134,3 +134,35 @@ def test_compiled_phases_do_what_eager_ones_do(name: str, capture: str) -> None:
     pairs = zip(eager.game.generator.parameters, compiled.game.generator.parameters, strict=True)
     for a, b in pairs:
         torch.testing.assert_close(a, b, rtol=1e-2, atol=5e-3)
+
+
+class Listed(torch.utils.data.Dataset[Any]):
+    """Not a TensorDataset, so that it is streamed."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, i: int) -> Any:
+        return (self.values[i],)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_streamed_batches_are_the_resident_ones(workers: int) -> None:
+    from gancore.training.feed import ResidentFeed, StreamedFeed, open_feed
+
+    images = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8)
+    device, spec = torch.device("cuda"), gancore.DataSpec((1, 8, 8))
+    resident, streamed = (
+        open_feed(data, spec, batch_size=8, seed=1, device=device, workers=workers)
+        for data in (torch.utils.data.TensorDataset(images), Listed(images))
+    )
+    assert isinstance(resident, ResidentFeed)
+    assert isinstance(streamed, StreamedFeed)
+    for _ in range(20):
+        assert torch.equal(resident.next()[0], streamed.next()[0])
+    again = open_feed(Listed(images), spec, batch_size=8, seed=1, device=device, workers=workers)
+    again.load_state_dict(streamed.state_dict())  # the batch that was copied ahead comes again
+    assert torch.equal(again.next()[0], resident.next()[0])

@@ -33,6 +33,9 @@ class Repeating:
 
         return Graph()
 
+    def recover(self, streams):
+        pass
+
 
 def captured(run, recorder):
     run.game = evolve(run.game, take=Captured(recorder))

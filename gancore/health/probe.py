@@ -308,7 +308,7 @@ class PhaseProbe:
     @property
     def kind(self) -> tuple[bool, bool, bool]:
         """Taps of one kind collect the same."""
-        return self._probe is not None, self._scales is not None, self._rare
+        return self._probe is not None, self._scales is not None, self._rare and self._probe is not None
 
     @property
     def held_out(self) -> "tuple[Tensor | None, ...]":

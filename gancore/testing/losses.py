@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gancore.testing.device_safe import DEVICE, device_safe
+from gancore.testing.graph import a_graph_agrees
 from gancore.testing.kit import Subject, Violation
 from gancore.testing.materials import BATCH, draw
 from gancore.testing.split import two_processes_agree
@@ -96,6 +97,11 @@ def runs_without_waiting_for_the_device(subject: Subject) -> None:
         loss.generator(real if loss.needs_real else None, fake).backward()
 
 
+def goes_on_in_a_graph(subject: Subject) -> None:
+    """A compiled or captured phase does in every step what the eager one does, where the component can be traced."""
+    a_graph_agrees(subject)
+
+
 def two_processes_agree_with_one(subject: Subject) -> None:
     """Splitting a batch over processes changes nothing, where the component claims that."""
     two_processes_agree(subject)
@@ -113,5 +119,6 @@ CHECKS = (
     derivatives_are_right,
     generators_side_pulls_on_fakes_only,
     runs_without_waiting_for_the_device,
+    goes_on_in_a_graph,
     two_processes_agree_with_one,
 )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gancore.contracts import DataSpec
 from gancore.errors import ComponentError
 from gancore.testing.device_safe import DEVICE, device_safe
+from gancore.testing.graph import a_graph_agrees
 from gancore.testing.kit import Subject, Violation, only_for, option_named
 from gancore.testing.materials import BATCH, SPECS, draw
 from gancore.testing.split import two_processes_agree
@@ -119,6 +120,11 @@ def runs_without_waiting_for_the_device(subject: Subject) -> None:
             D(fake, y).sum().backward()
 
 
+def goes_on_in_a_graph(subject: Subject) -> None:
+    """A compiled or captured phase does in every step what the eager one does, where the component can be traced."""
+    a_graph_agrees(subject)
+
+
 def two_processes_agree_with_one(subject: Subject) -> None:
     """Splitting a batch over processes changes nothing, where the component claims that."""
     two_processes_agree(subject)
@@ -157,5 +163,6 @@ CHECKS = (
     labels_matter_where_conditional,
     built_from_torchs_generator,
     runs_without_waiting_for_the_device,
+    goes_on_in_a_graph,
     two_processes_agree_with_one,
 )

@@ -18,6 +18,7 @@ from gancore.contracts import (
 )
 from gancore.experiment.structure import structure
 from gancore.testing.device_safe import DEVICE, device_safe
+from gancore.testing.graph import a_graph_agrees
 from gancore.testing.kit import Subject, Violation, method, only_for
 from gancore.testing.materials import BATCH, SmoothDiscriminator, context, draw, phase, roles_of
 from gancore.testing.split import two_processes_agree
@@ -182,6 +183,12 @@ def network_stays_one(subject: Subject) -> None:
         component.network_built(SmoothDiscriminator())
 
 
+@only_for(method("penalty", "discriminator_inputs", "network_built"))
+def goes_on_in_a_graph(subject: Subject) -> None:
+    """A compiled or captured phase does in every step what the eager one does, where the component can be traced."""
+    a_graph_agrees(subject)
+
+
 @only_for(method("network_built", "penalty", "gradients_ready", "parameters_updated"))
 def two_processes_agree_with_one(subject: Subject) -> None:
     """Splitting a batch over processes changes nothing, where the component claims that."""
@@ -233,5 +240,6 @@ CHECKS = (
     randomness_comes_from_the_context,
     runs_without_waiting_for_the_device,
     network_stays_one,
+    goes_on_in_a_graph,
     two_processes_agree_with_one,
 )

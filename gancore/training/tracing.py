@@ -20,7 +20,8 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from gancore.contracts import Role
 from gancore.health.probe import PhaseProbe
-from gancore.training.draws import Draw, Giving, Noting
+from gancore.training.draws import Draw, Giving, Noting, UntraceableError
+from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn, objective
 from gancore.training.phases import Game
@@ -46,12 +47,17 @@ class Traced:
     numbers: tuple[str, ...]
     _taken: "tuple[TreeSpec, tuple[Any, ...]]"  # its shape, and its leaves, with _TENSOR for tensors
 
-    def taken(self, found: Sequence[Tensor]) -> dict[str, Any]:
-        """What the probe collected, of the outputs."""
-        spec, leaves = self._taken
-        left = iter(found[sum(self.trained) + len(self.numbers) :])
-        taken: dict[str, Any] = tree_unflatten([next(left) if leaf is _TENSOR else leaf for leaf in leaves], spec)
-        return taken
+    def deliver(self, found: Sequence[Tensor], player: Player, numbers: Numbers, probe: PhaseProbe) -> None:
+        """Put the outputs where the eager phase would have left them."""
+        outputs = iter(found)
+        for parameter, trained in zip(player.parameters, self.trained, strict=True):
+            parameter.grad = next(outputs) if trained else None
+        for name in self.numbers:
+            numbers.add(name, next(outputs))
+        if any(probe.kind):
+            spec, leaves = self._taken
+            taken = tree_unflatten([next(outputs) if leaf is _TENSOR else leaf for leaf in leaves], spec)
+            probe.give(taken, player.network)
 
 
 def state_of(game: Game, clock: Tensor) -> list[Tensor]:
@@ -69,7 +75,7 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
     """Trace the phase, without computing anything.
 
     Raises:
-        UntraceableError: random numbers cannot be lifted out of it.
+        UntraceableError: random numbers cannot be lifted out of it, or something changes in Python.
         Exception: whatever a component raises that looks at values.
     """
     parts: dict[str, Any] = {}
@@ -84,16 +90,23 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
         return [value.detach() for value in found if isinstance(value, Tensor)]
 
     examples = [value.detach() for value in inputs(state_of(game, clock), drawn, probe, ())]
-    noting = Noting()
+    noting, hosts = Noting(), HostSide(_objects(game))
     mode = FakeTensorMode()
-    with mode, noting:
-        run(*(mode.from_tensor(value) for value in examples))
+    try:
+        with mode, noting:
+            run(*(mode.from_tensor(value) for value in examples))
 
-    def given(*flat: Tensor) -> list[Tensor]:
-        with Giving(flat[len(examples) :]):
-            return run(*flat[: len(examples)])
+        def given(*flat: Tensor) -> list[Tensor]:
+            with Giving(flat[len(examples) :]):
+                return run(*flat[: len(examples)])
 
-    graph = make_fx(given, tracing_mode="fake")(*examples, *(draw.example() for draw in noting.draws))
+        graph = make_fx(given, tracing_mode="fake")(*examples, *(draw.example() for draw in noting.draws))
+    finally:
+        changed = hosts.put_back()
+    if changed:
+        raise UntraceableError(
+            f"{', '.join(changed)} changes in Python from phase to phase, which a graph would freeze"
+        )
     return Traced(graph, tuple(noting.draws), **parts)
 
 
@@ -142,6 +155,14 @@ def _at(player: Player, clock: Tensor) -> Player:
         regularizers=tuple(attrs.evolve(regularizer, context=context) for regularizer, context in regularizers),
         compiled=None,
     )
+
+
+def _objects(game: Game) -> Iterator[tuple[str, Any]]:
+    """Those that are asked in a phase, by what the user knows them by."""
+    yield "the loss", game.loss
+    for player in _players(game):
+        yield f"the {player.role}", player.network
+        yield from ((f"{regularizer.key!r}", regularizer.component) for regularizer in player.regularizers)
 
 
 def _players(game: Game) -> tuple[Player, Player]:

@@ -645,6 +645,40 @@ class PullsWeightsTowardsItsHalf:
             parameter.mul_(1 - 0.1 * self.seen[0])
 
 
+_CALLS = {"n": 0}
+
+
+@component
+class CountsOutOfSight:
+    """A graph has the count of the phase in which it was made."""
+
+    on: Literal["discriminator"] = option("discriminator", "The network it is for.")
+    every: int = option(1, "Rhythm.", ge(1))
+
+    def penalty(self, phase: Any, context: Any) -> Tensor:
+        _CALLS["n"] += 1
+        return phase.real_score.mean() * (_CALLS["n"] % 2)
+
+
+@component
+class SharpensByCounting(GoodLoss):
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        _CALLS["n"] += 1
+        return super().discriminator(real, fake) * (_CALLS["n"] % 3)
+
+
+class CountsItsScores(GoodModel):
+    def discriminator(self, data: DataSpec) -> nn.Module:
+        network = super().discriminator(data)
+
+        def scaled(module: nn.Module, inputs: Any, score: Tensor) -> Tensor:
+            _CALLS["n"] += 1
+            return score * (_CALLS["n"] % 5)
+
+        network.register_forward_hook(scaled)
+        return network
+
+
 class _Waits(torch.optim.SGD):
     def step(self, closure: Any = None) -> Any:
         if self.param_groups[0]["params"][0].grad.norm() > 10:
@@ -841,6 +875,9 @@ WRONG = [
         CountsOnOneRule,
         "callback 'wrong' failed and is switched off: KeyError: 'rho'",
     ),
+    ("loss", "goes_on_in_a_graph", SharpensByCounting, "goes on as in the first step"),
+    ("model", "goes_on_in_a_graph", CountsItsScores, "has to come from context.step"),
+    ("regularizer", "goes_on_in_a_graph", CountsOutOfSight, "a tensor that is changed in place, not from Python"),
     ("loss", "two_processes_agree_with_one", SumsInsteadOfMeans, "Return a mean over samples, or declare"),
     ("loss", "two_processes_agree_with_one", ComparesWithTheBatch, "declare mixes_samples = True if the batch as a"),
     ("regularizer", "two_processes_agree_with_one", PullsWeightsTowardsItsHalf, "that share a batch drift apart"),

@@ -4,12 +4,14 @@ import shutil
 
 import pytest
 import torch
+from attrs import evolve
 from torch import nn
 from torch.utils.data import TensorDataset
 
 import gancore
+from gancore.training.compiled import Compiled, operator_by_operator
 from gancore.training.draws import Giving, Noting, UntraceableError
-from gancore.training.tracing import inputs, state_of, trace
+from gancore.training.player import Regularizer
 
 needs_compiler = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 
@@ -54,24 +56,8 @@ def run_of(tmp_path, case, *settings):
 
 
 def as_traced(run):
-    """The run, its phases traced; the graphs run operator by operator, which needs no compiler."""
-
-    def differentiate(game, role, drawn, index, numbers, probe):
-        player = game.player(role)
-        traced = trace(game, role, drawn, run.clock, index, probe)
-        with torch.no_grad():
-            draws = [draw() for draw in traced.draws]
-            found = traced.graph(*inputs(state_of(game, run.clock), drawn, probe, draws))
-        outputs = iter(found)
-        for parameter, trained in zip(player.parameters, traced.trained, strict=True):
-            parameter.grad = next(outputs) if trained else None
-        for name in traced.numbers:
-            numbers.add(name, next(outputs))
-        probe.give(traced.taken(found), player.network)
-
-    from attrs import evolve
-
-    run.game = evolve(run.game, differentiate=differentiate)
+    """The run, its phases as graphs that run operator by operator, which needs no compiler."""
+    run.game = evolve(run.game, differentiate=Compiled(run.clock, operator_by_operator))
     return run
 
 
@@ -92,6 +78,7 @@ def test_a_traced_phase_does_what_the_eager_one_does(tmp_path, case):
     traced = as_traced(run_of(tmp_path, case, "health.every=1"))
     eager.advance(3)
     traced.advance(3)
+    assert not traced.game.differentiate.failed
     assert_alike(eager, traced, 1e-5)
     for ours, theirs in zip(eager.checkup.probe.fetched(), traced.checkup.probe.fetched(), strict=True):
         assert ours.step == theirs.step
@@ -196,18 +183,15 @@ def test_what_cannot_be_traced_runs_eagerly_and_the_user_is_told(tmp_path, netwo
     assert all(not torch.equal(a, b) for a, b in zip(before, run.game.generator.parameters, strict=True))
 
 
-def test_wrong_machine_code_is_noticed_and_not_used(tmp_path, monkeypatch):
+def test_wrong_machine_code_is_noticed_and_not_used(tmp_path):
     def miscompiled(graph, examples):
         return lambda *flat: [value * 1.5 for value in graph(*flat)]
 
-    monkeypatch.setattr(torch._inductor, "compile", miscompiled)
-    eager = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false")
-    run = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false", "train.compile=phase")
-    said = []
-    run.game.differentiate.heard_by(said.append)
+    eager, run = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false") for _ in range(2))
+    run.game = evolve(run.game, differentiate=Compiled(run.clock, miscompiled))
     eager.advance(2)
     run.advance(2)
-    assert sum("would differ by 0.5" in words for words in said) == 2
+    assert sum("would differ by 0.5" in words for words in run.game.differentiate.failed) == 2
     assert_alike(eager, run, 0)
 
 
@@ -230,3 +214,34 @@ def test_random_numbers_that_depend_on_others_cannot_be_lifted():
     rng = torch.Generator().manual_seed(3)
     with Noting(), pytest.raises(UntraceableError, match="bernoulli draws random numbers that depend"):
         torch.bernoulli(torch.full((3,), 0.5), generator=rng)
+
+
+def test_what_changes_in_python_is_noticed_and_put_back(tmp_path):
+    class Remembers:
+        """A count, and a tensor of the last phase."""
+
+        every = 1
+
+        def __init__(self):
+            self.count, self.seen = 0, {"scores": []}
+
+        def penalty(self, phase, context):
+            self.count += 1
+            self.seen["scores"][:] = [phase.real_score.mean().detach()]
+            return phase.real_score.mean() * self.count
+
+    eager, run = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false") for _ in range(2))
+    for each in (eager, run):
+        D = each.game.discriminator
+        D.regularizers += (Regularizer("remembers", Remembers(), D.regularizers[0].context),)
+    as_traced(run)
+    eager.advance(3)
+    run.advance(3)
+    assert run.game.differentiate.failed == [
+        "discriminator's phase is not compiled: 'remembers' changes in Python from phase to phase, which a graph would "
+        "freeze"
+    ]
+    component = run.game.discriminator.regularizers[-1].component
+    assert component.count == 3
+    assert type(component.seen["scores"][0]) is torch.Tensor
+    assert_alike(eager, run, 1e-5)

@@ -30,6 +30,8 @@ Machine = Callable[[GraphModule, Sequence[Tensor]], Function]
 
 
 def by_inductor(graph: GraphModule, examples: Sequence[Tensor]) -> Function:
+    # What it says of GPUs is of no interest: it is asked only for the device that there is.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     import torch._inductor  # slow, and needed here only
 
     made: Function = torch._inductor.compile(graph, list(examples))

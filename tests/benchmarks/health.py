@@ -68,9 +68,7 @@ def advance(run: Any, steps: int) -> float:
     return time.perf_counter() - begin
 
 
-def ratios(
-    text: str, objects: dict[str, Any], block: int, blocks: int, given: Sequence[str]
-) -> dict[int, list[float]]:
+def ratios(text: str, objects: dict[str, Any], block: int, blocks: int, given: Sequence[str]) -> dict[int, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         runs = {every: assembled(text, objects, every, Path(folder), given) for every in (NEVER, 50, 1)}
         seconds: dict[int, list[float]] = {every: [] for every in runs}

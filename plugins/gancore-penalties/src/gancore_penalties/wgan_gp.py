@@ -28,6 +28,6 @@ class WganGp:
         assert real is not None, "D's phase always has reals"
         one_each = (len(real), *[1] * (real.dim() - 1))
         e = torch.rand(one_each, generator=context.rng, device=real.device, dtype=real.dtype)
-        between = e * real.detach() + (1 - e) * fake.detach()
+        between = torch.lerp(fake.detach(), real.detach(), e)
         steepness = norm(slope(phase.discriminator, between, phase.real_labels))
         return self.weight * (steepness - 1).square().mean()

@@ -1,5 +1,6 @@
 """The README promises only what works: every command and every block of it is run here."""
 
+import json
 import os
 import re
 import shlex
@@ -88,7 +89,7 @@ def test_the_script_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def test_the_plugin_in_20_lines_trains(tmp_path: Path) -> None:
     """Its two files as written, installed as the third says (a dist-info folder is all that pip would add)."""
-    pyproject = tomllib.loads(blocks("toml")[2])
+    (pyproject,) = [tomllib.loads(block) for block in blocks("toml") if "[project]" in block]
     *files, contract = blocks("python")[1:]
     for block in files:
         file = tmp_path / "site" / re.match(r"# src/(\S+)\n", block)[1]  # type: ignore[index]
@@ -133,3 +134,20 @@ def test_the_table_of_examples_is_complete() -> None:
 def test_the_picture_is_there() -> None:
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (ROOT / picture).is_file()
+
+
+def test_the_table_of_speed_is_what_was_measured() -> None:
+    measured = json.loads((ROOT / "tests" / "benchmarks" / "results" / "cpu.json").read_text("utf-8"))["workloads"]
+    (header,) = re.findall(r"^\| times the example-style loop \| (.*) \|$", README, re.MULTILINE)
+    for name, found in measured.items():
+        (row,) = re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", README, re.MULTILINE)
+        told = dict(zip(header.split(" | "), map(float, row.split(" | ")), strict=True))
+        assert told == {candidate: round(found["ratios"][candidate][1], 2) for candidate in told}
+
+
+def test_the_options_of_speed_are_read(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks("toml") if "capture" in block]
+    file = tmp_path / "x.toml"
+    file.write_text((ROOT / "examples" / "digits.toml").read_text("utf-8").replace("[train]\nsteps = 3000", block))
+    train = read(file, Registry.discover()).train
+    assert (train.steps, train.precision, train.compile, train.threads) == (200_000, "bf16", "phase", "auto")

@@ -83,7 +83,7 @@ def assemble(
             ]
             network = _placed(built.network, device, train).train()
             players[role] = _player(experiment, role, network, regularizers, steps)
-    threads = choose_threads(train, blueprint, players.values(), device)
+    threads = choose_threads(train, blueprint, players.values(), device, ranks)
     observers = (*experiment.callbacks, experiment.checkpoint)
     metrics = experiment.metrics
     if ranks.rank:  # networks start the same everywhere, but dropout differs from here on; and only one observes

@@ -21,7 +21,11 @@ from gancore.training.threads import Threads, choose
 LONG = 1200.0  # seconds of eager training that compiling is worth: it takes up to a minute and wins a fifth or more
 
 
-def choose_threads(train: Train, blueprint: Blueprint, players: Iterable[Player], device: torch.device) -> Threads:
+def choose_threads(
+    train: Train, blueprint: Blueprint, players: Iterable[Player], device: torch.device, ranks: Ranks
+) -> Threads:
+    if train.threads == "auto" and ranks.size > 1:
+        return Threads()  # whoever starts several processes divides the cores among them
     return choose(train.threads, device, _work(train, blueprint, players) / (train.n_critic + 1))
 
 

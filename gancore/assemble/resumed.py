@@ -17,6 +17,7 @@ from gancore.assemble.folder import make_folder
 from gancore.experiment import Experiment, read
 from gancore.registry import Registry
 from gancore.training.observers import Observers
+from gancore.training.phases import EAGER
 from gancore.training.run import Run
 
 LINES = ("stats.jsonl", "health.jsonl")
@@ -59,7 +60,11 @@ def compare(experiment: Experiment, steps: int, folder: Path) -> Iterator[str | 
         folder: an empty one, for the two run folders.
     """
     callbacks = tuple(selection for selection in experiment.callbacks if selection.name not in QUIET)
-    train = attrs.evolve(experiment.train, steps=steps, epochs=None)  # type: ignore[misc]  # it is one
+    compiled = experiment.train.compile
+    if compiled == "auto":  # as the whole run decides, and not one of this length
+        planned = assemble(experiment)
+        compiled = "off" if planned.game.differentiate is EAGER else "phase"
+    train = attrs.evolve(experiment.train, steps=steps, epochs=None, compile=compiled)  # type: ignore[misc]  # it is one
     experiment = attrs.evolve(experiment, train=train, callbacks=callbacks)
     whole, halves = folder / "whole", folder / "halves"
     yield f"{steps} steps without a break"

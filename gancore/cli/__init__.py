@@ -73,7 +73,8 @@ def main() -> None:
     asks."""
     debug = "--debug" in sys.argv[1:2]
     # Read when torch is loaded: threads that spin lose all to a busy core, see gancore.training.threads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         sys.exit(cli.main(standalone_mode=False, prog_name="gancore"))
     except click.exceptions.Abort:

@@ -5,6 +5,7 @@ writing a float without a point: `weight = 10`.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from types import NoneType, UnionType
@@ -198,7 +199,8 @@ def _union(value: Any, kind: Any) -> Any:
             messages.append(error)
     if len(messages) == 1:
         raise messages[0]
-    raise OptionError(" or ".join(str(message).partition(", got")[0] for message in messages) + f", got {say(value)}")
+    wanted = (re.split(r"[,;] got ", str(message))[0].removeprefix("expected ") for message in messages)
+    raise OptionError(f"expected {' or '.join(wanted)}, got {say(value)}")
 
 
 def _table(value: Any, kind: Any) -> dict[str, Any]:

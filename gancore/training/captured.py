@@ -11,21 +11,23 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import torch
-from attrs import Factory, define, field, fields, frozen
+from attrs import define, field, fields, frozen
 from torch import Tensor
 
 from gancore.contracts import Role
 from gancore.errors import RunFailed
 from gancore.health.probe import PhaseProbe
+from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
 from gancore.training.phases import PLAINLY, Game
 from gancore.training.player import Player
+from gancore.training.tracing import objects_of, tensors_in
 
 WARM_UP = 2  # phases of a kind that run as they are first: libraries choose algorithms, optimizers make their state
-# Between a replayed phase and the same one launched kernel by kernel, relative to the norm of each tensor that it
-# changes. The kernels are the same; only atomic additions may come in another order.
-TOLERANCE = 1e-3
+# Between what a replayed phase changes and what the same one does, launched kernel by kernel, relative to the change of
+# each tensor. The kernels are the same; only atomic additions may come in another order.
+TOLERANCE = 1e-2
 
 _log = logging.getLogger("gancore")
 
@@ -43,6 +45,10 @@ class Recorder(Protocol):
 
     def record(self, work: Callable[[], None], streams: Sequence[torch.Generator]) -> Graph:
         """A graph of `work`, which draws from `streams`."""
+        ...
+
+    def default_stream(self) -> torch.Generator:
+        """What is drawn from without a generator (dropout)."""
         ...
 
     def recover(self, streams: Sequence[torch.Generator]) -> None:
@@ -82,6 +88,10 @@ class CudaRecorder:
             work()
         return graph
 
+    def default_stream(self) -> torch.Generator:
+        index = self.device.index if self.device.index is not None else torch.cuda.current_device()
+        return torch.cuda.default_generators[index]
+
     def recover(self, streams: Sequence[torch.Generator]) -> None:
         torch.cuda.synchronize(self.device)
         try:  # a capture that breaks off may leave a generator waiting for its end
@@ -116,7 +126,8 @@ class Captured:
     _say: Callable[[str], None] = field(default=_log.info, init=False)
     _warm: dict[Any, int] = field(factory=dict, init=False)
     _kept: dict[Any, _Kept | None] = field(factory=dict, init=False)
-    _capturable: set[Role] = Factory(set)
+    _capturable: set[Role] = field(factory=set, init=False)
+    _loads: tuple[int, int] = field(default=(0, 0), init=False)
 
     def __call__(
         self, game: Game, role: Role, drawn: Drawn, index: int, numbers: Numbers, measure: bool, probe: PhaseProbe
@@ -125,6 +136,9 @@ class Captured:
         if role not in self._capturable:
             self._capturable.add(role)
             player.make_capturable()
+        loads = (game.generator.loads, game.discriminator.loads)
+        if loads != self._loads:  # graphs would go on writing to tensors that are no longer in use
+            self._loads, self._kept, self._warm = loads, {}, {}
         key = role, player.penalties_due(index), measure, probe.kind
         if not probe.traceable or (key in self._kept and self._kept[key] is None):
             PLAINLY(game, role, drawn, index, numbers, measure, probe)
@@ -151,41 +165,80 @@ class Captured:
         self, game: Game, role: Role, drawn: Drawn, index: int, measure: bool, probe: PhaseProbe
     ) -> _Kept | None:
         """The graph of this phase, and the state as if it had not been."""
-        held, numbers = _copied(drawn), Numbers()
-        taps = probe.like(probe.held_out)
-        changed, streams = _changed_by(game), _streams(game)
-        before, at = [tensor.clone() for tensor in changed], [stream.get_state() for stream in streams]
-
-        def go_back() -> None:
-            for tensor, value in zip(changed, before, strict=True):
-                tensor.copy_(value)
-            for stream, state in zip(streams, at, strict=True):
-                stream.set_state(state)
-
-        def work() -> None:
-            PLAINLY(game, role, held, index, numbers, measure, taps)
-
+        hosts = back = None
         try:
-            with torch.no_grad():
-                with torch.enable_grad(), self.recorder.aside():
-                    PLAINLY(game, role, held, index, Numbers(), measure, probe.like(probe.held_out))
-                expected = [tensor.clone() for tensor in changed]
-                go_back()
-                with torch.enable_grad():
-                    graph = self.recorder.record(work, streams)
-                graph.replay()
-                difference = _difference(changed, expected)
-                go_back()
+            hosts, back = HostSide(_objects(game)), _WayBack(game, self.recorder.default_stream())
+            held, numbers, taps = _copied(drawn), Numbers(), probe.like(probe.held_out)
+
+            def work() -> None:
+                PLAINLY(game, role, held, index, numbers, measure, taps)
+
+            with self.recorder.aside():
+                PLAINLY(game, role, held, index, Numbers(), measure, probe.like(probe.held_out))
+            expected, changed = back.now(), hosts.put_back()
+            back.go()
+            if changed or not back.same_tensors():
+                named = ", ".join(changed) or "an optimizer"
+                raise _Frozen(f"{named} changed in Python in a phase, which a graph would freeze")
+            graph = self.recorder.record(work, back.streams)
+            graph.replay()
+            hosts.put_back()
+            difference = back.difference(expected)
+            back.go()
+        except RunFailed:
+            raise
         except Exception as error:
-            self.recorder.recover(streams)
-            with torch.no_grad():
-                go_back()
+            if not isinstance(error, _Frozen):
+                self.recorder.recover(_streams(game))
+            if hosts is not None and back is not None:
+                hosts.put_back()
+                back.go()
             self._say(f"{role}'s phase is not captured: {_first_line(error)}")
             return None
         if not difference <= TOLERANCE:
             self._say(f"{role}'s phase is not captured: what it changes would differ by {difference:.1g}")
             return None
         return _Kept(graph, held, numbers.values(), taps)
+
+
+class _Frozen(Exception):  # noqa: N818 - the name says it
+    """A graph would hold something that changes."""
+
+
+class _WayBack:
+    """All that a phase may write to, as it is now: weights, statistics, moments, states of components, streams."""
+
+    def __init__(self, game: Game, default: torch.Generator) -> None:
+        self._game, self.streams, self._default = game, _streams(game), default
+        self._players = list(map(id, _of_players(game)))
+        components = [game.loss, *(r.component for p in (game.generator, game.discriminator) for r in p.regularizers)]
+        self._tensors = [tensor.detach() for tensor in (*_of_players(game), *(t for c in components for t in _own(c)))]
+        self._before = [tensor.clone() for tensor in self._tensors]
+        self._at = [stream.get_state() for stream in (default, *self.streams)]
+
+    def go(self) -> None:
+        for tensor, value in zip(self._tensors, self._before, strict=True):
+            tensor.copy_(value)
+        for stream, state in zip((self._default, *self.streams), self._at, strict=True):
+            stream.set_state(state)
+
+    def now(self) -> list[Tensor]:
+        return [tensor.clone() for tensor in self._tensors]
+
+    def same_tensors(self) -> bool:
+        """Whether no weight and no moment has been replaced by another tensor."""
+        return list(map(id, _of_players(self._game))) == self._players
+
+    def difference(self, expected: Sequence[Tensor]) -> float:
+        """How far the changes are from the expected ones, relative to those; NaN where something became NaN."""
+        apart = [torch.zeros((), dtype=torch.float64, device=self._tensors[0].device)]
+        for now, value, before in zip(self._tensors, expected, self._before, strict=True):
+            if now.is_floating_point():
+                a, b, c = (tensor.double() for tensor in (now, value, before))
+                apart.append((a - b).norm() / ((b - c).norm() + 1e-7 * b.norm() + 1e-12))
+            else:
+                apart.append((now != value).any().double())
+        return float(torch.stack(apart).max())
 
 
 def _fill(held: Drawn, drawn: Drawn) -> None:
@@ -201,46 +254,36 @@ def _copied(drawn: Drawn) -> Drawn:
 
 def _report(kept: _Kept, numbers: Numbers, probe: PhaseProbe) -> None:
     """The graph's numbers stand in the same places at every replay, so that copies are handed on."""
-    if kept.numbers:
-        together = torch.stack([value.float() for _, value in kept.numbers]).unbind()
-        for (name, _), value in zip(kept.numbers, together, strict=True):
-            numbers.add(name, value)
+    values = [value for _, value in kept.numbers]
+    alike = values and all(value.dtype == values[0].dtype for value in values)
+    copies = torch.stack(values).unbind() if alike else [value.clone() for value in values]
+    for (name, _), value in zip(kept.numbers, copies, strict=True):
+        numbers.add(name, value)
     probe.give_all(kept.taps)
 
 
-def _changed_by(game: Game) -> list[Tensor]:
-    """Every tensor that a phase may write to: weights, statistics, moments, states of components."""
-    found: list[Tensor] = []
+def _of_players(game: Game) -> list[Tensor]:
+    return [
+        tensor
+        for player in (game.generator, game.discriminator)
+        for tensor in (*player.network.parameters(), *player.network.buffers(), *tensors_in(player.optimizer.state))
+    ]
+
+
+def _own(component: Any) -> list[Tensor]:
+    return tensors_in(component.state_dict()) if hasattr(component, "state_dict") else []
+
+
+def _objects(game: Game) -> Iterator[tuple[str, Any]]:
+    """Those that a phase asks, its update included."""
+    yield from objects_of(game)
     for player in (game.generator, game.discriminator):
-        found += [*player.network.parameters(), *player.network.buffers(), *_tensors(player.optimizer.state)]
-        found += [t for r in player.regularizers if hasattr(r.component, "state_dict")
-                  for t in _tensors(r.component.state_dict())]  # fmt: skip
-    if hasattr(game.loss, "state_dict"):
-        found += _tensors(game.loss.state_dict())
-    return [tensor.detach() for tensor in found]
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    if isinstance(tree, Tensor):
-        return [tree]
-    if hasattr(tree, "values"):
-        tree = tree.values()
-    elif not isinstance(tree, list | tuple):
-        return []
-    return [tensor for part in tree for tensor in _tensors(part)]
+        yield f"the {player.role}'s optimizer", player.optimizer
 
 
 def _streams(game: Game) -> list[torch.Generator]:
     players: tuple[Player, ...] = (game.generator, game.discriminator)
     return [regularizer.context.rng for player in players for regularizer in player.regularizers]
-
-
-def _difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
-    worst = 0.0
-    for a, b in zip(ours, theirs, strict=True):
-        a, b = a.double(), b.double()
-        worst = max(worst, float((a - b).norm() / (b.norm() + 1e-12)))
-    return worst
 
 
 def _first_line(error: Exception) -> str:

@@ -1,13 +1,17 @@
 """Phases traced into graphs and compiled by inductor: one call for forward, penalties and backward."""
 
 import logging
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from attrs import define, field, frozen
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.fx import GraphModule
 
 from gancore.contracts import Role
@@ -34,7 +38,9 @@ def by_inductor(graph: GraphModule, examples: Sequence[Tensor]) -> Function:
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     import torch._inductor  # slow, and needed here only
 
-    made: Function = torch._inductor.compile(graph, list(examples))
+    # Kernels chosen by a stopwatch could be others in a resumed run.
+    options = {"deterministic": True} if hasattr(torch._inductor.config, "deterministic") else {}
+    made: Function = torch._inductor.compile(graph, list(examples), options=options)
     return made
 
 
@@ -48,6 +54,7 @@ def operator_by_operator(graph: GraphModule, examples: Sequence[Tensor]) -> Func
 class _Compiled:
     traced: Traced
     call: Function
+    shared: tuple[int, ...]
 
 
 @define(eq=False)
@@ -85,6 +92,8 @@ class Compiled:
         with torch.no_grad():
             draws = [draw() for draw in traced.draws]
             found = phase.call(*inputs(self._state, drawn, probe, draws))
+            if phase.shared:
+                found = [value.clone() if i in phase.shared else value for i, value in enumerate(found)]
         traced.deliver(found, player, numbers, probe)
 
     def heard_by(self, say: Callable[[str], None]) -> None:
@@ -100,16 +109,23 @@ class Compiled:
             traced = trace(game, role, drawn, self.clock, index, probe)
             examples = inputs(self._state, drawn, probe, [draw.example() for draw in traced.draws])
             with torch.no_grad():
-                call = self.machine(traced.graph, [example.detach() for example in examples])
-                difference = _difference(traced, call, examples)
+                with _undisturbed():
+                    call = self.machine(traced.graph, [example.detach() for example in examples])
+                # On copies, as a phase may change its inputs.
+                copies = [[example.detach().clone() for example in examples] for _ in range(2)]
+                ours, theirs = list(call(*copies[0])), list(traced.graph(*copies[1]))
+            kept = sum(traced.trained) + len(traced.numbers)
+            difference = _difference(traced, ours[:kept] + copies[0], theirs[:kept] + copies[1])
         except Exception as error:
-            self._without(f"{what} is not compiled: {_first_line(error)}")
+            self._without(f"{what} is not compiled: {_reason(error)}")
             return None
         if not difference <= TOLERANCE[game.precision.name]:
-            self._without(f"{what} is not compiled: its gradients would differ by {difference:.1g} from eager ones")
+            self._without(
+                f"{what} is not compiled: what it computes would differ by {difference:.1g} from the eager phase"
+            )
             return None
         self._say(f"{what} compiled in {time.perf_counter() - begin:.0f} s")
-        return _Compiled(traced, call)
+        return _Compiled(traced, call, _shared(ours))
 
     def _without(self, why: str) -> None:
         self.failed.append(why)
@@ -120,16 +136,35 @@ def _of(probe: PhaseProbe) -> str:
     return " with its probe" if any(probe.kind) else ""
 
 
-def _difference(traced: Traced, call: Function, examples: Sequence[Tensor]) -> float:
-    """The largest relative difference of a gradient from that of the same graph, operator by operator. On copies, as
-    a phase may change its inputs (batch statistics)."""
-    ours, theirs = (run(*(example.detach().clone() for example in examples)) for run in (call, traced.graph))
+def _difference(traced: Traced, ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
+    """The largest relative difference from the same graph, operator by operator: of gradients, of numbers for the log,
+    and of what the phase has changed (batch statistics)."""
     count = sum(traced.trained)
-    pairs = [(a.double(), b.double()) for a, b in zip(ours[:count], theirs[:count], strict=True)]
+    pairs = [(a.double(), b.double()) for a, b in zip(ours, theirs, strict=True)]
     # What is 0 but for rounding (a bias before batch norm) has no digits to compare.
-    least = 1e-3 * torch.stack([b.norm() for _, b in pairs]).norm() + 1e-12
-    worst = torch.stack([(a - b).norm() / b.norm().clamp(min=least) for a, b in pairs]).max()
-    return float(worst)
+    least = 1e-3 * torch.stack([b.norm() for _, b in pairs[:count]]).norm() + 1e-12
+    apart = [(a - b).norm() / b.norm().clamp(min=least) for a, b in pairs[:count]]
+    apart += [(a - b).norm() / b.norm().clamp(min=1) for a, b in pairs[count:]]
+    return float(torch.stack(apart).max())
+
+
+def _shared(found: Sequence[Tensor]) -> tuple[int, ...]:
+    """Places of outputs that are the memory of an earlier one: two parameters with one gradient."""
+    places = [output.data_ptr() for output in found]
+    return tuple(i for i, place in enumerate(places) if place in places[:i])
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and a scheduler's signal go to all processes of a group, also to the compiler: they have to wait."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @define(eq=False)
@@ -149,7 +184,9 @@ class CompiledNetworks:
     def __call__(self, game: Game, role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> None:
         try:
             EAGER(game, role, drawn, index, numbers, probe)
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
+            if not isinstance(error, torch._dynamo.exc.TorchDynamoException) and "double backward" not in str(error):
+                raise
             self._say(f"the networks are not compiled: {_first_line(error)}")
             for player in self._players:
                 player.compiled = None
@@ -161,3 +198,16 @@ class CompiledNetworks:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _reason(error: Exception) -> str:
+    """In words that the user can do something with."""
+    if isinstance(error, DataDependentOutputException):
+        return "the value of a tensor is read in Python"
+    if isinstance(error, DynamicOutputShapeException):
+        return "a shape depends on values"
+    if "FakeTensor" in str(error):
+        return "a tensor is used that is neither an input, nor a parameter or buffer of the networks"
+    if "Mixing fake modes" in str(error) or "zip() argument" in str(error):
+        return "the networks share a module"
+    return _first_line(error)

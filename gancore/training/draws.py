@@ -40,14 +40,15 @@ class Draw:
     call: Any
     args: tuple[Any, ...]
     options: dict[str, Any]
-    into: "tuple[tuple[int, ...], torch.dtype, torch.device] | None" = None
+    into: "tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device] | None" = None
 
     def __call__(self) -> Tensor:
         if self.into is None:
             drawn: Tensor = self.call(*self.args, **self.options)
             return drawn
-        shape, dtype, device = self.into
-        filled: Tensor = self.call(torch.empty(shape, dtype=dtype, device=device), *self.args, **self.options)
+        shape, strides, dtype, device = self.into  # numbers are drawn in the order in which they lie
+        empty = torch.empty_strided(shape, strides, dtype=dtype, device=device)
+        filled: Tensor = self.call(empty, *self.args, **self.options)
         return filled
 
     def example(self) -> Tensor:
@@ -105,6 +106,6 @@ def _draw(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Draw | No
     if not tensors:
         return Draw(func, args, kwargs)
     if func in _OVERWRITING and len(tensors) == 1:
-        into = tuple(args[0].shape), args[0].dtype, args[0].device
+        into = tuple(args[0].shape), args[0].stride(), args[0].dtype, args[0].device
         return Draw(func, tuple(args[1:]), kwargs, into)
     raise UntraceableError(f"{name} draws random numbers that depend on other numbers")

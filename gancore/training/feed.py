@@ -205,7 +205,9 @@ class StreamedFeed:
         self._order = order
         self._batches: Iterator[Any] | None = None
         self._ahead: _Batch | Exception | None = None
-        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        # Without workers a batch ahead would draw what its transforms need before a checkpoint, and again after it.
+        ahead = device.type == "cuda" and workers > 0
+        self._copies = torch.cuda.Stream(device) if ahead else None  # type: ignore[no-untyped-call]
         self.damaged: dict[int, str] = {}
         self.waited = 0.0
 
@@ -214,10 +216,10 @@ class StreamedFeed:
 
     def next(self) -> tuple[Tensor, Tensor | None]:
         batch = self._fetched() if self._ahead is None else self._ahead
-        # On the CPU there is nothing to copy, and the workers are ahead anyway.
-        self._ahead = self._fetched() if self._copies is not None else None
         if isinstance(batch, Exception):
             raise batch
+        # On the CPU there is nothing to copy, and the workers are ahead anyway.
+        self._ahead = self._fetched() if self._copies is not None else None
         for index in batch.damaged:
             if index not in self.damaged:
                 # In this process once more: a worker cannot tell. The first few will do.
@@ -244,6 +246,8 @@ class StreamedFeed:
                 return _caused(RuntimeError(f"DataLoader worker: its connection broke ({type(error).__name__})"), error)
             # torch puts a worker's traceback into the message; the last line is what was meant for people.
             return _caused(DataError(str(error).rpartition("Error: ")[2].strip()), error)
+        except Exception as error:
+            return error
         self.waited += time.perf_counter() - begin
         damaged = rest[-1][rest[-1] != WHOLE].tolist() if isinstance(self._data, Skipping) else []
         labels = rest[0] if self._spec.classes else None

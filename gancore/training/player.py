@@ -41,6 +41,7 @@ class Player:
     """
     Attributes:
         compiled: the network, compiled, to be called in its place.
+        loads: how often a state was loaded, which puts other tensors in the places of moments.
     """
 
     role: Role
@@ -49,6 +50,7 @@ class Player:
     schedule: LRScheduler
     regularizers: tuple[Regularizer, ...]
     compiled: Callable[..., Tensor] | None = None
+    loads: int = field(default=0, init=False)
     _capturable: bool = field(default=False, init=False)
 
     @cached_property
@@ -158,11 +160,12 @@ class Player:
         self._reschedule(state["schedule"]["last_epoch"])
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
+        self.loads += 1
         self.optimizer.load_state_dict(state)
         for parameter, kept in self.optimizer.state.items():
             for name, value in kept.items():
                 # A fused update walks through memory: what belongs together has to lie in the same order.
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
                     kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         if self._capturable:
             self.make_capturable()

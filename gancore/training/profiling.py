@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from gancore.training.run import Run
 
 KEY = "--profile"  # among the callbacks; no component can have this name
-# Steps. What comes every ten (probes, the log) has come three times by then: it is compiled when it comes first, and
-# captured when it comes for the third time. Among the profiled steps it comes twice, and not at their edge.
+# Steps. By then libraries have chosen their algorithms and graphs are made.
 WARM_UP = 31
 STEPS = 20
 PLAIN = 10  # steps after them, to see what they take without the profiler
@@ -87,7 +86,9 @@ class Profiler:
 
     def train_started(self, run: "Run") -> None:
         left = run.steps - run.step
-        self._first = run.step + min(WARM_UP, left // 3)
+        # What comes seldom (a probe, a look at the log) is compiled when it comes first: its second time is profiled.
+        seldom = max(run.log_every, run.checkup.every if run.checkup else 1)
+        self._first = run.step + min(max(WARM_UP, 2 * seldom - STEPS + 2), left // 3)
         self._last = min(self._first + STEPS, run.steps)
         self.every = max(1, self._first)
         device = [ProfilerActivity.CUDA] if run.device.type == "cuda" else []

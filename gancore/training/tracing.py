@@ -90,23 +90,25 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
         return [value.detach() for value in found if isinstance(value, Tensor)]
 
     examples = [value.detach() for value in inputs(state_of(game, clock), drawn, probe, ())]
-    noting, hosts = Noting(), HostSide(_objects(game))
-    mode = FakeTensorMode()
-    try:
-        with mode, noting:
-            run(*(mode.from_tensor(value) for value in examples))
+    noting, before = Noting(), HostSide(objects_of(game))
+    with _undone(game, clock.device):
+        try:
+            run(*(value.clone() for value in examples))  # what is made on first use is now made, of real numbers
+            hosts = HostSide(objects_of(game))
+            mode = FakeTensorMode()
+            with mode, noting:
+                run(*(mode.from_tensor(value) for value in examples))
 
-        def given(*flat: Tensor) -> list[Tensor]:
-            with Giving(flat[len(examples) :]):
-                return run(*flat[: len(examples)])
+            def given(*flat: Tensor) -> list[Tensor]:
+                with Giving(flat[len(examples) :]):
+                    return run(*flat[: len(examples)])
 
-        graph = make_fx(given, tracing_mode="fake")(*examples, *(draw.example() for draw in noting.draws))
-    finally:
-        changed = hosts.put_back()
-    if changed:
-        raise UntraceableError(
-            f"{', '.join(changed)} changes in Python from phase to phase, which a graph would freeze"
-        )
+            graph = make_fx(given, tracing_mode="fake")(*examples, *(draw.example() for draw in noting.draws))
+            if changed := hosts.put_back():
+                raise UntraceableError(f"{_and(changed)} changed in Python in a phase, which a graph would freeze")
+        except Exception:
+            before.put_back()
+            raise
     return Traced(graph, tuple(noting.draws), **parts)
 
 
@@ -145,6 +147,10 @@ def _swapped(game: Game, networks: dict[Role, dict[str, Tensor]], clock: Tensor)
             stack.enter_context(_reparametrize_module(player.network, networks[player.role]))
         G, D = (_at(player, clock) for player in _players(game))
         yield attrs.evolve(game, generator=G, discriminator=D)
+        for player in _players(game):
+            for name, tensor in _tensors(player.network).items():
+                if tensor is not networks[player.role][name]:
+                    raise UntraceableError(f"the {player.role} puts another tensor in the place of its {name}")
 
 
 def _at(player: Player, clock: Tensor) -> Player:
@@ -157,7 +163,40 @@ def _at(player: Player, clock: Tensor) -> Player:
     )
 
 
-def _objects(game: Game) -> Iterator[tuple[str, Any]]:
+@contextmanager
+def _undone(game: Game, device: torch.device) -> Iterator[None]:
+    """Random streams and tensors of components are afterwards what they were."""
+    components = [game.loss, *(r.component for player in _players(game) for r in player.regularizers)]
+    own = [t for c in components if hasattr(c, "state_dict") for t in tensors_in(c.state_dict())]
+    values = [tensor.clone() for tensor in own]
+    streams = [r.context.rng for player in _players(game) for r in player.regularizers]
+    states = [stream.get_state() for stream in streams]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            for stream, state in zip(streams, states, strict=True):
+                stream.set_state(state)
+            for tensor, value in zip(own, values, strict=True):
+                tensor.copy_(value)
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """Those of a state: a tree of dictionaries and lists."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    if hasattr(tree, "values"):
+        tree = tree.values()
+    elif not isinstance(tree, list | tuple):
+        return []
+    return [tensor for part in tree for tensor in tensors_in(part)]
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def objects_of(game: Game) -> Iterator[tuple[str, Any]]:
     """Those that are asked in a phase, by what the user knows them by."""
     yield "the loss", game.loss
     for player in _players(game):

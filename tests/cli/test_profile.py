@@ -278,7 +278,7 @@ def test_an_interrupted_run_has_its_checkpoint_and_its_trace(
 ) -> None:
     install("gancore-signaller", signaller=SIGNALLER)
     callbacks = "--set", 'callback=[{name="signaller"}]', "--set", "checkpoint.every=100"
-    said = gancore("train", tiny, "--out", "run", "--profile", *callbacks, "--set", "train.steps=100")
+    said = gancore("train", tiny, "--out", "run", "--profile", *callbacks, "--set", "train.steps=93")
     assert (said.code, said.out) == (130, "")
     assert "tiny  steps 32 to 35: " in said.err
     assert said.err.endswith("to go on: gancore resume run\n")

@@ -111,7 +111,7 @@ def test_a_value_of_the_type(name: str, value: Any, expected: Any) -> None:
         ("pair", [1.0], "expected an array of 2, got one of 1"),
         ("listed", "abc", "expected an array, got a string ('abc')"),
         ("maybe", "3", "expected an integer, got a string ('3')"),
-        ("either", 3.5, "expected an integer or expected a string, got a float (3.5)"),
+        ("either", 3.5, "expected an integer or a string, got a float (3.5)"),
         ("table", [], "expected a table, got an array"),
         ("anything", "abc", "expected a table, got a string ('abc')"),
     ],

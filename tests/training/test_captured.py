@@ -33,6 +33,9 @@ class Repeating:
 
         return Graph()
 
+    def default_stream(self):
+        return torch.default_generator
+
     def recover(self, streams):
         pass
 
@@ -129,3 +132,76 @@ def test_its_state_is_one_that_a_plain_run_goes_on_from(tmp_path):
 def test_demanded_where_there_is_no_gpu_it_is_refused(tmp_path):
     with pytest.raises(GancoreError, match=r'train.capture = "on" needs one CUDA device'):
         run_of(tmp_path, "mlp, wgan-gp", "train.capture=on")
+
+
+class CountsItsSteps(torch.optim.SGD):
+    """An optimizer that keeps its count in Python, as many do."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["count"] = group.get("count", 0) + 1
+        super().step(closure)
+
+
+def test_what_an_optimizer_keeps_in_python_is_noticed(tmp_path):
+    run = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false")
+    D = run.game.discriminator
+    D.optimizer = CountsItsSteps(D.parameters, lr=1e-3)
+    D.schedule = torch.optim.lr_scheduler.LambdaLR(D.optimizer, lambda _: 1.0)
+    said = captured(run, Repeating())
+    run.advance(6)
+    assert said == [
+        "discriminator's phase is not captured: the discriminator's optimizer changed in Python in a phase, which a "
+        "graph would freeze"
+    ]
+    assert D.optimizer.param_groups[0]["count"] == 6
+
+
+def test_a_graph_that_makes_a_nan_is_not_used(tmp_path):
+    class Breaking(Repeating):
+        def record(self, work, streams):
+            weight = self.run.game.generator.parameters[0]
+
+            class Graph:
+                def replay(self):
+                    with torch.no_grad():
+                        weight.fill_(torch.nan)
+
+            return Graph()
+
+    run = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false")
+    recorder = Breaking()
+    recorder.run = run
+    said = captured(run, recorder)
+    run.advance(4)
+    assert all("would differ by nan" in words for words in said)
+    assert len(said) == 2
+    run.look()
+
+
+def test_a_state_that_is_loaded_makes_graphs_anew(tmp_path):
+    import copy
+
+    plain, run = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false") for _ in range(2))
+    recorder = Repeating()
+    captured(run, recorder)
+    for each in (plain, run):
+        each.advance(5)
+        state = copy.deepcopy(each.state_dict())
+        each.advance(5)
+        each.load_state_dict(state)
+        each.advance(5)
+    assert recorder.recorded >= 4
+    for a, b in zip(weights(plain), weights(run), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-5)
+
+
+def test_the_attempt_to_capture_leaves_all_random_streams_alone(tmp_path):
+    run = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false")
+    other = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false")
+    captured(run, Repeating())
+    run.advance(5)
+    other.advance(5)
+    ours, theirs = run.state_dict(), other.state_dict()
+    assert torch.equal(ours["globals"]["torch"], theirs["globals"]["torch"])
+    assert torch.equal(ours["globals"]["python"]["words"], theirs["globals"]["python"]["words"])

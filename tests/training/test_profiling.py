@@ -289,7 +289,7 @@ def test_what_is_really_compiled_trains_the_same_while_it_is_profiled(
 
 @pytest.mark.parametrize(
     ("steps", "first", "last"),
-    [(1, 1, 1), (2, 1, 2), (3, 2, 3), (12, 5, 12), (33, 12, 31), (93, 32, 51), (120, 32, 51)],
+    [(1, 1, 1), (2, 1, 2), (3, 2, 3), (12, 5, 12), (33, 12, 31), (93, 32, 51), (120, 41, 60), (400, 83, 102)],
 )
 def test_a_short_run_is_profiled_as_far_as_it_goes(
     steps: int, first: int, last: int, build: Any, experiments: dict[str, str], shown: Shown

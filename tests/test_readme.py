@@ -117,7 +117,7 @@ def test_the_plugin_in_20_lines_trains(tmp_path: Path) -> None:
     (tmp_path / "test_contract.py").write_text(contract)
     kit = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_contract.py"]
     done = run(kit, tmp_path, PYTHONPATH=str(tmp_path / "site"))
-    assert "13 passed" in done.stdout, done.stdout
+    assert "14 passed" in done.stdout, done.stdout
 
 
 def test_the_table_of_components_is_complete() -> None:

@@ -16,9 +16,9 @@ PROVIDABLE = ("data", "generator", "discriminator")
 DEFAULT_CALLBACKS = ("progress", "tensorboard", "stats", "samples", "health")
 
 
-def _from_one(_: Any, attribute: Any, value: Any) -> None:
-    if isinstance(value, int) and value < 1:
-        raise ValueError(f'{attribute.name} must be at least 1, or "auto"')
+def _threads(_: Any, __: Any, value: Any) -> None:
+    if isinstance(value, int) and not 1 <= value <= 1024:
+        raise ValueError(f'must be between 1 and 1024, or "auto", not {value}')
 
 
 @component
@@ -73,7 +73,7 @@ class Train:
         "auto",
         "CPU threads. auto: all cores for large networks, one for small ones, and never so many that they wait for "
         "each other beside other work; OMP_NUM_THREADS goes before it.",
-        _from_one,
+        _threads,
     )
     workers: int = option(2, "DataLoader processes, for data that are streamed.", ge(0))
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from gancore.experiment import Train
 from gancore.training.threads import WORTH, Threads, choose
 
 CPU = torch.device("cpu")
@@ -66,3 +67,9 @@ def test_the_command_line_lets_threads_sleep():
         environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
         said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         assert said.stdout.split()[-1] == expected
+
+
+@pytest.mark.parametrize("number", [0, -1, 99_999_999_999])
+def test_a_number_that_nobody_has_is_refused(number):
+    with pytest.raises(ValueError, match=f'^must be between 1 and 1024, or "auto", not {number}$'):
+        Train(threads=number)

@@ -74,10 +74,17 @@ def compared(
     found["share_of_peak"] = {
         name: flops / taken / peak[precision_of(name)] for name, taken in found["seconds_per_step"].items()
     }
+    show(found)
     if options.memory:
         kept = [name for name in OF_MEMORY if name in seconds] if device == "cpu" else list(seconds)
-        found["memory_bytes"] = {name: measure.memory(workload, name, device) for name in kept}
-    show(found)
+        found["memory_bytes"] = {}
+        for name in kept:
+            try:
+                size = found["memory_bytes"][name] = measure.memory(workload, name, device)
+            except RuntimeError as error:  # it has said why; the rest of the numbers are none the worse
+                _say(str(error))
+            else:
+                _say(f"{name:24} takes {size / MIB:.0f} MiB of memory")
     return found
 
 
@@ -119,9 +126,6 @@ def show(found: dict[str, Any]) -> None:
         print(
             f"    {name:24} {1e3 * seconds:9.2f}   {middle:23.2f} ({low:5.2f} to {high:5.2f})   {lean}   {share:12.1%}"
         )
-    for name, size in found.get("memory_bytes", {}).items():
-        print(f"    {name:24} takes {size / MIB:.0f} MiB of memory")
-    print(flush=True)
 
 
 def _ratios(seconds: dict[str, list[float]], base: str) -> dict[str, list[float]]:

@@ -100,3 +100,8 @@ class UnhealthyError(RunFailed):
         self.findings, self.holding = tuple(findings), tuple(holding)
         said = "; ".join(f"{finding.code} in {finding.where}: {finding.cause} {finding.remedy}" for finding in findings)
         super().__init__(f"step {self.findings[0].step}: {said}")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else's says first, short enough for a line of ours."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -15,7 +15,7 @@ from attrs import define, field, fields, frozen
 from torch import Tensor
 
 from gancore.contracts import Role
-from gancore.errors import RunFailed
+from gancore.errors import RunFailed, first_line
 from gancore.health.probe import PhaseProbe
 from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
@@ -100,7 +100,7 @@ class CudaRecorder:
         except RuntimeError as error:
             raise RunFailed(
                 'a CUDA graph could not be captured, and has left a random stream unusable; set train.capture = "off" '
-                f"and resume ({_first_line(error)})"
+                f"and resume ({first_line(error)})"
             ) from error
 
 
@@ -193,7 +193,7 @@ class Captured:
             if hosts is not None and back is not None:
                 hosts.put_back()
                 back.go()
-            self._say(f"{role}'s phase is not captured: {_first_line(error)}")
+            self._say(f"{role}'s phase is not captured: {first_line(error)}")
             return None
         if not difference <= TOLERANCE:
             self._say(f"{role}'s phase is not captured: what it changes would differ by {difference:.1g}")
@@ -284,7 +284,3 @@ def _objects(game: Game) -> Iterator[tuple[str, Any]]:
 def _streams(game: Game) -> list[torch.Generator]:
     players: tuple[Player, ...] = (game.generator, game.discriminator)
     return [regularizer.context.rng for player in players for regularizer in player.regularizers]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.fx import GraphModule
 
 from gancore.contracts import Role
+from gancore.errors import first_line
 from gancore.health.probe import PhaseProbe
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
@@ -187,17 +188,13 @@ class CompiledNetworks:
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
             if not isinstance(error, torch._dynamo.exc.TorchDynamoException) and "double backward" not in str(error):
                 raise
-            self._say(f"the networks are not compiled: {_first_line(error)}")
+            self._say(f"the networks are not compiled: {first_line(error)}")
             for player in self._players:
                 player.compiled = None
             EAGER(game, role, drawn, index, numbers, probe)
 
     def heard_by(self, say: Callable[[str], None]) -> None:
         self._say = say
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _reason(error: Exception) -> str:
@@ -210,4 +207,4 @@ def _reason(error: Exception) -> str:
         return "a tensor is used that is neither an input, nor a parameter or buffer of the networks"
     if "Mixing fake modes" in str(error) or "zip() argument" in str(error):
         return "the networks share a module"
-    return _first_line(error)
+    return first_line(error)

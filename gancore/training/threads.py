@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from attrs import frozen
 
-WORTH = 1e8  # floating-point operations of a phase below which threads cost more than they bring
+WORTH = 1e9  # floating-point operations of a phase below which waking threads costs more than they bring
 
 
 @frozen

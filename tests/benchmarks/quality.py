@@ -7,7 +7,6 @@ samples that it is sure of, then medians. MNIST is looked for in `--data`, or do
 """
 
 import argparse
-import json
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 import gancore
+from tests.benchmarks.written import header, write
 from tests.digits_judge import Judge
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -71,5 +71,4 @@ if __name__ == "__main__":
         for way, distances in found.items():
             print(f"{name:12} {way:15} median of {len(distances)}: {statistics.median(distances):6.2f}", flush=True)
         results[name] = found
-    if options.out:
-        options.out.write_text(json.dumps(results, indent=2) + "\n")
+    write(options.out, {**header("cpu"), "frechet_by_seed": results})

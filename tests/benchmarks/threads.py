@@ -7,7 +7,6 @@ Each cell is a process of its own, as OpenMP reads its policy when torch is load
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -17,6 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.benchmarks.written import header, write
 
 MODELS = {"MLP 28x28, batch 64": "mlp", "DCGAN 32x32, batch 64": "dcgan"}
 TEXT = """
@@ -107,5 +108,4 @@ if __name__ == "__main__":
                     found[state] = cell(model, threads, policy)
             results.setdefault(name, {})[words] = found
             print(f"    {words:41} {found['alone']:9.1f} {found['beside other work']:18.1f}", flush=True)
-    if options.out:
-        options.out.write_text(json.dumps(results, indent=2) + "\n")
+    write(options.out, {**header("cpu"), "milliseconds_per_step": results})

@@ -1,5 +1,6 @@
 """Phases traced into graphs and compiled by inductor: one call for forward, penalties and backward."""
 
+import copy
 import logging
 import signal
 import threading
@@ -21,6 +22,7 @@ from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
 from gancore.training.phases import EAGER, Game
 from gancore.training.player import Player
+from gancore.training.simplify import simplify
 from gancore.training.tracing import Traced, inputs, state_of, trace
 
 # Between a compiled phase and the same graph run operator by operator, relative to the norm of each gradient. Sums in
@@ -111,7 +113,8 @@ class Compiled:
             examples = inputs(self._state, drawn, probe, [draw.example() for draw in traced.draws])
             with torch.no_grad():
                 with _undisturbed():
-                    call = self.machine(traced.graph, [example.detach() for example in examples])
+                    simpler = simplify(copy.deepcopy(traced.graph))
+                    call = self.machine(simpler, [example.detach() for example in examples])
                 # On copies, as a phase may change its inputs.
                 copies = [[example.detach().clone() for example in examples] for _ in range(2)]
                 ours, theirs = list(call(*copies[0])), list(traced.graph(*copies[1]))

@@ -46,9 +46,14 @@ def choose_differentiate(
         wanted = "phase" if work and seconds >= LONG else "off"
     if wanted == "off":
         return EAGER
-    from gancore.training.compiled import Compiled, CompiledNetworks  # what traces is slow to import
+    from gancore.training.compiled import Compiled, CompiledNetworks, by_inductor  # what traces is slow to import
+    from gancore.training.compiled_step import CompiledStep
 
-    return Compiled(clock) if wanted == "phase" else CompiledNetworks([players[role] for role in ROLES])
+    if wanted == "networks":
+        return CompiledNetworks([players[role] for role in ROLES])
+    for player in players.values() if clock.device.type == "cpu" else ():
+        player.stepper = CompiledStep(player, by_inductor)
+    return Compiled(clock)
 
 
 def choose_take(train: Train, device: torch.device, ranks: Ranks) -> Take:

@@ -1,6 +1,7 @@
 """How a run is probed and judged: which phases are tapped, and when somebody looks at what they have measured."""
 
 import math
+from functools import cached_property
 from typing import Literal
 
 from attrs import frozen
@@ -10,7 +11,7 @@ from gancore.health.probe import RARELY, WEIGHED, PhaseProbe, Probe
 from gancore.training.player import Player
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)
 class Checkup:
     """
     Attributes:
@@ -35,7 +36,7 @@ class Checkup:
         probed; its penalties in the first phase of each interval in which all of them are due (lazy ones seldom are in
         a probed step)."""
         step = index // phases
-        due, rarely, weighed = (_multiple(self.every, least) for least in (1, RARELY, WEIGHED))
+        due, rarely, weighed = self._rhythms
         rhythm, begin = player.slowest_penalty, step // weighed * weighed * phases
         return self.probe.phase(
             player.role,
@@ -43,6 +44,11 @@ class Checkup:
             weigh=rhythm > 0 and index % rhythm == 0 and index - rhythm < begin,
             rare=(step + 1) % rarely == 0,
         )
+
+    @cached_property
+    def _rhythms(self) -> tuple[int, int, int]:
+        rarely, weighed = (_multiple(self.every, least) for least in (RARELY, WEIGHED))
+        return self.every, rarely, weighed
 
     def close(self, step: int) -> None:
         """After each step: what was collected in a probed one is of this step."""

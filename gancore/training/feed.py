@@ -1,8 +1,8 @@
 """The feed: batches of reals, in a shuffled order that a checkpoint can go on with in the middle of an epoch.
 
-Data that fit stay on the device as they are (images as uint8) and are gathered and normalised there; everything else
-comes from DataLoader workers through pinned memory, copied beside the computation, one batch ahead. Both follow the
-same order: one permutation per epoch, derived from the seed. The last, smaller batch of an epoch is dropped.
+Data that fit stay on the device, images as uint8 or, if they are few, normalised, and are gathered there; everything
+else comes from DataLoader workers through pinned memory, copied beside the computation, one batch ahead. Both follow
+the same order: one permutation per epoch, derived from the seed. The last, smaller batch of an epoch is dropped.
 """
 
 import signal
@@ -23,6 +23,7 @@ from gancore.training.streams import derive
 
 # Resident data may take this share of the device's free memory; the rest is for networks and their activations.
 RESIDENT_SHARE = 0.25
+SMALL = 2**24  # numbers: 64 MiB, which resident data may take normalised
 TOLD = 20  # damaged samples whose cause is kept
 
 
@@ -148,7 +149,8 @@ class ResidentFeed:
     """All samples on the device; a batch is one gather and one normalisation."""
 
     def __init__(self, data: TensorDataset, spec: DataSpec, order: Order, device: torch.device) -> None:
-        self._values = data.tensors[0].to(device)
+        values = data.tensors[0].to(device)
+        self._values = _normalised(values) if values.numel() <= SMALL else values
         self._labels = data.tensors[1].to(device) if spec.classes else None
         self._device = device
         self._order = order
@@ -164,11 +166,12 @@ class ResidentFeed:
         if epoch != self._permutation[0]:
             self._permutation = (epoch, self._order.permutation().to(self._device, non_blocking=True))
         index = self._permutation[1][here]
-        return _normalised(self._values[index]), None if self._labels is None else self._labels[index]
+        values = self._values.index_select(0, index)  # of bytes on a CPU, ten times as fast as indexing
+        return _normalised(values), None if self._labels is None else self._labels.index_select(0, index)
 
     def sample(self, n: int) -> Tensor:
         index = _spread(len(self._values), n).to(self._device)
-        return _normalised(self._values[index])
+        return _normalised(self._values.index_select(0, index))
 
     def state_dict(self) -> dict[str, Any]:
         return self._order.state_dict()

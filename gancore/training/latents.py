@@ -19,11 +19,12 @@ class Latents:
 
     def draw(self, n: int) -> tuple[Tensor, Tensor | None]:
         """This process's share of a batch of n."""
+        z = torch.randn(n, self.dim, generator=self.rng, device=self.device)
+        y = torch.randint(self.classes, (n,), generator=self.rng, device=self.device) if self.classes else None
+        if self.ranks.size == 1:
+            return z, y
         share = self.ranks.share(n)
-        z = torch.randn(n, self.dim, generator=self.rng, device=self.device)[share]
-        if not self.classes:
-            return z, None
-        return z, torch.randint(self.classes, (n,), generator=self.rng, device=self.device)[share]
+        return z[share], None if y is None else y[share]
 
     def fixed(self, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
         """The same latents every time, on every device; labels count through the classes."""

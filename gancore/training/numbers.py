@@ -19,7 +19,7 @@ class Numbers:
 
     def add(self, name: str, value: Tensor) -> None:
         values = self._values.setdefault(name, [])
-        values.append(value.detach())
+        values.append(value.detach() if value.requires_grad else value)
         if len(values) >= self.COMPACT_AT:
             self._sums[name] = self._sum(name)
             values.clear()

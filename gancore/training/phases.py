@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Protocol
 
-import torch
 from attrs import frozen
 from torch.nn.utils import get_total_norm
 
@@ -150,7 +149,6 @@ def update(
         numbers.add(f"gradient/{player.role}/lazy" if lazy else f"gradient/{player.role}", norm)
     player.adjust_gradients(numbers)
     probe.before_update(player.parameters)
-    player.optimizer.step()
+    player.take_step()
     probe.after_update(player.parameters)
-    with torch.no_grad():
-        player.adjust_parameters()
+    player.adjust_parameters()

@@ -41,6 +41,7 @@ class Player:
     """
     Attributes:
         compiled: the network, compiled, to be called in its place.
+        stepper: what takes a step in the optimizer's place.
         loads: how often a state was loaded, which puts other tensors in the places of moments.
     """
 
@@ -50,6 +51,7 @@ class Player:
     schedule: LRScheduler
     regularizers: tuple[Regularizer, ...]
     compiled: Callable[..., Tensor] | None = None
+    stepper: Callable[[], None] | None = None
     loads: int = field(default=0, init=False)
     _capturable: bool = field(default=False, init=False)
 
@@ -89,12 +91,23 @@ class Player:
 
     def penalties_due(self, index: int) -> tuple[str, ...]:
         """The keys of the penalties due in this network's `index`-th phase."""
+        if not self._lazy:
+            return self._penalties
         return tuple(r.key for r in self._with(Penalty) if index % r.component.every == 0)
 
     def lazy_due(self, index: int) -> bool:
         """Whether a lazy penalty is due in this network's `index`-th phase."""
         rhythms = (regularizer.component.every for regularizer in self._with(Penalty))
-        return any(every > 1 and index % every == 0 for every in rhythms)
+        return self._lazy and any(every > 1 and index % every == 0 for every in rhythms)
+
+    @cached_property
+    def _penalties(self) -> tuple[str, ...]:
+        return tuple(regularizer.key for regularizer in self._with(Penalty))
+
+    @cached_property
+    def _lazy(self) -> bool:
+        """Whether a penalty is not due in every phase."""
+        return any(regularizer.component.every > 1 for regularizer in self._with(Penalty))
 
     @cached_property
     def slowest_penalty(self) -> int:
@@ -111,10 +124,19 @@ class Player:
             for name, value in report.items():
                 numbers.add(f"{regularizer.key}/{self.role}/{name}", value)
 
+    def take_step(self) -> None:
+        """Of the optimizer, with the gradients that there are."""
+        if self.stepper is None:
+            self.optimizer.step()
+        else:
+            self.stepper()
+
     def adjust_parameters(self) -> None:
         """What regularizers do to updated parameters."""
-        for regularizer in self._with(ParametersUpdated):
-            regularizer.component.parameters_updated(self.parameters, regularizer.context)
+        if regularizers := self._with(ParametersUpdated):
+            with torch.no_grad():
+                for regularizer in regularizers:
+                    regularizer.component.parameters_updated(self.parameters, regularizer.context)
 
     def with_gradient(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.parameters if parameter.grad is not None]

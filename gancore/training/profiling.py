@@ -274,7 +274,7 @@ class Labels:
         )
 
     def _player(self, player: Player) -> Any:
-        optimizer, schedule = player.optimizer, player.schedule
+        schedule = player.schedule
         moments = {
             "shown": ("inputs", DiscriminatorInputs),
             "penalties": ("penalty", Penalty),
@@ -287,7 +287,7 @@ class Labels:
                 labelled[method] = self._part(f"{name} {', '.join(keys)}", getattr(player, method))
         return _Proxy(
             player,
-            optimizer=_Proxy(optimizer, step=self._part("optimizer", optimizer.step)),
+            take_step=self._part("optimizer", player.take_step),
             schedule=_Proxy(schedule, step=self._after_phase("schedule", schedule.step)),
             **labelled,
         )

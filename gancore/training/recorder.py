@@ -155,6 +155,8 @@ def take_step(run: "Run") -> Sighting | None:
 
 
 def _copy(value: Any) -> Any:
+    if type(value) in (float, int, str, bool):  # most of what there is
+        return value
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, dict):

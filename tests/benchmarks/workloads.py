@@ -123,11 +123,11 @@ def workloads(*, paper: bool) -> tuple[Workload, ...]:
         Workload(
             "digits MLP 8x8, WGAN-GP, batch 64, n_critic 3",
             (1, 8, 8),
-            MLP.format(hidden=[128, 128], latent_dim=32),
+            MLP.format(hidden=[64, 64], latent_dim=32),
             n_critic=3,
             loss="wgan-gp",
             gradient_penalty=10.0,
-            lr=3e-3,
+            lr=4e-3,
             betas=(0.0, 0.9),
             ema=10_000.0,
             samples=1797,

@@ -240,15 +240,12 @@ class PhaseProbe:
         self._slopes: Tensor | None = None
         self._before: list[Tensor] = []
 
-    @contextmanager
-    def watching(self, network: nn.Module, samples: int | None = None) -> Iterator[None]:
+    def watching(self, network: nn.Module, samples: int | None = None) -> AbstractContextManager[object]:
         """Around the forward passes whose back-propagated signal is to be measured, layer by layer. `samples` is N."""
         if self._probe is None:
-            yield
-            return
+            return nullcontext()
         self._layers = self._layers or self._layers_of(self._probe, network)
-        with self._layers.attached(samples):
-            yield
+        return self._layers.attached(samples)
 
     def _layers_of(self, probe: Probe, network: nn.Module) -> Layers:
         layers = probe.weight_layers(self._role, network)

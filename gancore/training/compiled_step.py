@@ -160,7 +160,7 @@ class _Step:
         with self._swapped([[next(left) for _ in several] for several in self._moving], rates, states):
             # Without what torch puts around it for profilers, which would be recorded.
             step = type(self._optimizer).step
-            getattr(step, "__wrapped__", step)(self._optimizer)
+            (step.__wrapped__ if getattr(step, "hooked", False) else step)(self._optimizer)  # type: ignore[attr-defined]
             if len(self._optimizer.state) > len(parameters):
                 raise UntraceableError("it keeps a state of its own")
         for parameter, of in zip(parameters, kept, strict=True):

@@ -7,6 +7,7 @@ from torch.nn import Parameter
 
 from gancore import component, ge, gt, lt, option
 from gancore_optimizers.fused import fused
+from gancore_optimizers.fused_adam import FusedAdam
 from gancore_optimizers.schedule import Scheduled
 
 
@@ -29,4 +30,4 @@ class Adam(Scheduled):
 
     def build(self, parameters: Iterable[Parameter], lazy: float) -> torch.optim.Optimizer:
         betas, several = (self.beta1**lazy, self.beta2**lazy), list(parameters)
-        return torch.optim.Adam(several, lr=self.lr * lazy, betas=betas, eps=self.eps, fused=fused(several))
+        return FusedAdam(several, lr=self.lr * lazy, betas=betas, eps=self.eps, fused=fused(several))

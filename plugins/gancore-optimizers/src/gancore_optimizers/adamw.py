@@ -8,6 +8,7 @@ from torch.nn import Parameter
 from gancore import component, ge, option
 from gancore_optimizers.adam import Adam
 from gancore_optimizers.fused import fused
+from gancore_optimizers.fused_adam import FusedAdam
 
 
 @component
@@ -23,11 +24,12 @@ class AdamW(Adam):
 
     def build(self, parameters: Iterable[Parameter], lazy: float) -> torch.optim.Optimizer:
         betas, several = (self.beta1**lazy, self.beta2**lazy), list(parameters)
-        return torch.optim.AdamW(
+        return FusedAdam(
             several,
             lr=self.lr * lazy,
             betas=betas,
             eps=self.eps,
             weight_decay=self.weight_decay,
             fused=fused(several),
+            decoupled_weight_decay=True,
         )

@@ -178,11 +178,15 @@ class Probe:
         if role in other._arrived:
             self._arrived[role] = other._arrived[role].clone()
 
-    def add_layers(self, role: Role, layers: Layers, at_output: Sequence[Tensor]) -> None:
-        """The signal at each of a network's layers, and what came to its output."""
+    def add_layers(self, role: Role, layers: Layers, arrived: Tensor | None) -> None:
+        """The signal at each of a network's layers, and whether any came to its output."""
         self._layers[role] = layers
-        if at_output:
-            self._arrived[role] = torch.stack([gradient.any() for gradient in at_output]).any()
+        if arrived is not None:
+            self._arrived[role] = arrived
+
+    def arrived(self, role: Role) -> Tensor | None:
+        """Whether any gradient came to the network's output, where that was looked at."""
+        return self._arrived.get(role)
 
     # ------------------------------------------------------------------------------- what needs D once more
 
@@ -219,8 +223,8 @@ class Probe:
 class PhaseProbe:
     """The taps of one phase, in the order in which the phase meets them.
 
-    Up to the backward they only collect tensors, without looking at one, so that a phase can be traced with its taps;
-    `taken` is what they collected, and `give` hands it to the taps of another phase like it.
+    Up to the update they only collect and reduce tensors, without looking at one, so that a phase can be traced with
+    its taps; `taken` is what they collected, and `give` hands it to the taps of another phase like it.
 
     Attributes:
         traceable: whether that is so.
@@ -239,6 +243,7 @@ class PhaseProbe:
         self._mixes = False
         self._slopes: Tensor | None = None
         self._before: list[Tensor] = []
+        self._measured = False  # the gradients
 
     def watching(self, network: nn.Module, samples: int | None = None) -> AbstractContextManager[object]:
         """Around the forward passes whose back-propagated signal is to be measured, layer by layer. `samples` is N."""
@@ -324,24 +329,32 @@ class PhaseProbe:
 
     def taken(self) -> dict[str, Any]:
         """What was collected up to here: a tree of tensors and plain values."""
+        probe = self._probe or self._scales
+        needed = not self._measured
         return {
-            "numbers": dict(self._probe.numbers) if self._probe else {},
-            "scores": self._at_scores,
-            "fakes": self._at_fakes,
+            "numbers": dict(probe.numbers) if probe else {},
+            "scores": self._at_scores if needed else [],
+            "fakes": self._at_fakes if needed else None,
             "mixes": self._mixes,
-            "slopes": self._slopes,
-            "penalty": self._of_penalty,
+            "slopes": self._slopes if needed else None,
+            "penalty": self._of_penalty if needed else None,
             "layers": self._layers.taken() if self._layers else None,
+            "arrived": probe.arrived(self._role) if probe else None,
+            "measured": self._measured,
         }
 
     def give(self, taken: Mapping[str, Any], network: nn.Module) -> None:
         """Go on from here with what taps of the same kind have collected at this network."""
-        if self._probe is not None:
+        probe = self._probe or self._scales
+        if probe is not None:
             for name, value in taken["numbers"].items():
-                self._probe.add(name, value)
-            if taken["layers"] is not None:
-                self._layers = self._layers_of(self._probe, network)
-                self._layers.give(taken["layers"])
+                probe.add(name, value)
+        if self._probe is not None and taken["layers"] is not None:
+            self._layers = self._layers_of(self._probe, network)
+            self._layers.give(taken["layers"])
+            if taken["measured"]:
+                self._probe.add_layers(self._role, self._layers, taken["arrived"])
+        self._measured = taken["measured"]
         self._at_scores, self._at_fakes, self._mixes = list(taken["scores"]), taken["fakes"], taken["mixes"]
         self._slopes, self._of_penalty = taken["slopes"], taken["penalty"]
 
@@ -353,6 +366,9 @@ class PhaseProbe:
 
     def gradients(self, parameters: Sequence[Tensor]) -> None:
         """After the backward and the all-reduce, before clipping."""
+        if self._measured:
+            return
+        self._measured = True
         if self._scales is not None and self._of_penalty is not None:
             self._weigh(self._scales, self._of_penalty, parameters)
         if self._probe is None or self._layers is None:
@@ -361,7 +377,9 @@ class PhaseProbe:
         self._probe.add(f"gradient/{self._role}", torch.linalg.vector_norm(torch.stack(norms)))
         self._attribute()
         at_fakes = [] if self._at_fakes is None else [self._at_fakes]
-        self._probe.add_layers(self._role, self._layers, at_fakes if self._role == "generator" else self._at_scores)
+        at_output = at_fakes if self._role == "generator" else self._at_scores
+        arrived = torch.stack([gradient.any() for gradient in at_output]).any() if at_output else None
+        self._probe.add_layers(self._role, self._layers, arrived)
 
     def _weigh(self, probe: Probe, of_penalty: "list[Tensor | None]", parameters: Sequence[Tensor]) -> None:
         of_loss = [

@@ -6,7 +6,8 @@ player     a network, its optimizer, schedule and regularizers
 objective  what a phase minimises: pure tensor code, for eager runs and for graphs
 phases     one update of D, one update of G: the paper's Algorithm 1
 tracing    a phase as one graph        draws      its random numbers, lifted out
-compiled   graphs by inductor          captured   whole phases as CUDA graphs
+simplify   it without its zeros        compiled   by inductor; so is an optimizer's step
+captured   whole phases as CUDA graphs
 threads    how many, on the CPU        profiling  where the time of a step goes
 ema        the averaged generator      precision  fp32, tf32, bf16
 numbers    what the log will show, kept on the device until somebody looks

@@ -135,8 +135,19 @@ def _differentiated(
         taps.summed(found.loss, found.penalties, player.parameters)
         with taps.backward():
             gradients = torch.autograd.grad(found.total, player.parameters, allow_unused=True)
+        if game.ranks.size == 1:  # otherwise it is the mean over all processes that is measured
+            _measure(player.parameters, gradients, taps)
     laid_out = [_laid_out(g, p) for g, p in zip(gradients, game.player(role).parameters, strict=True)]
     return laid_out, numbers.values(), taps.taken()
+
+
+def _measure(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], taps: PhaseProbe) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    with torch.no_grad():
+        taps.gradients(parameters)
+    for parameter in parameters:
+        parameter.grad = None
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def assembled(tmp_path, model="mlp", steps=1000, *settings, shape=(3, 32, 32), *
 
 
 @pytest.mark.parametrize(
-    ("model", "steps", "compiles"), [("mlp", 1_000, False), ("mlp", 1_000_000, True), ("dcgan", 100_000, True)]
+    ("model", "steps", "compiles"),
+    [("mlp", 10_000, False), ("mlp", 200_000, True), ("dcgan", 1_000, False), ("dcgan", 100_000, True)],
 )
 def test_only_long_runs_are_compiled(tmp_path, model, steps, compiles):
     run = assembled(tmp_path, model, steps)

@@ -18,7 +18,9 @@ from gancore.training.player import Player
 from gancore.training.ranks import Ranks
 from gancore.training.threads import Threads, choose
 
-LONG = 1200.0  # seconds of eager training that compiling is worth: it takes up to a minute and wins a fifth or more
+# What compiling saves at least: shares of what an eager phase costs however small it is, and of the time of its
+# arithmetic. It takes up to a minute itself.
+SAVED_OF_PHASE, SAVED_OF_WORK, WORTH = 0.3, 0.03, 120.0  # shares, seconds
 
 
 def choose_threads(
@@ -37,13 +39,13 @@ def choose_differentiate(
     steps: int,
     threads: Threads,
 ) -> Differentiate:
-    """`auto` compiles where the estimated time of the whole run is long enough."""
+    """`auto` compiles where that is estimated to save enough in the whole run."""
     wanted = train.compile
     if wanted == "auto":
         speed = CORE * (threads.number or 1) if clock.device.type == "cpu" else GPU
         work = _work(train, blueprint, players.values())
-        seconds = steps * (work / speed + (train.n_critic + 1) * PHASE)
-        wanted = "phase" if work and seconds >= LONG else "off"
+        saved = SAVED_OF_WORK * work / speed + SAVED_OF_PHASE * (train.n_critic + 1) * PHASE
+        wanted = "phase" if work and steps * saved >= WORTH else "off"
     if wanted == "off":
         return EAGER
     from gancore.training.compiled import Compiled, CompiledNetworks, by_inductor  # what traces is slow to import

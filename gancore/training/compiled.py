@@ -112,7 +112,7 @@ class Compiled:
             traced = trace(game, role, drawn, self.clock, index, probe)
             examples = inputs(self._state, drawn, probe, [draw.example() for draw in traced.draws])
             with torch.no_grad():
-                with _undisturbed():
+                with undisturbed():
                     simpler = simplify(copy.deepcopy(traced.graph))
                     call = self.machine(simpler, [example.detach() for example in examples])
                 # On copies, as a phase may change its inputs.
@@ -159,7 +159,7 @@ def _shared(found: Sequence[Tensor]) -> tuple[int, ...]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Ctrl-C and a scheduler's signal go to all processes of a group, also to the compiler: they have to wait."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield

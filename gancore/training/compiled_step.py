@@ -20,13 +20,13 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from gancore.errors import first_line
+from gancore.training.compiled import Machine, undisturbed
 from gancore.training.draws import UntraceableError
 from gancore.training.hostside import HostSide
 from gancore.training.player import Player
 
 # Between compiled and operator by operator, relative to the change of each tensor: the arithmetic is the same.
 TOLERANCE = 1e-3
-Machine = Callable[[GraphModule, Sequence[Tensor]], Callable[..., Any]]
 MOST = 8  # attempts at a graph, each of which may take seconds
 MANY = 64  # parameters, beside whose phase their update is nothing, and takes long to compile
 
@@ -99,7 +99,8 @@ class CompiledStep:
             if changed := before.put_back():
                 raise UntraceableError(f"{changed[0]} changes in Python")
             with torch.no_grad():
-                call = _in_two(graph, examples, self._machine)
+                with undisturbed():
+                    call = _in_two(graph, examples, self._machine)
                 ours, theirs = ([example.clone() for example in examples] for _ in range(2))
                 call(*ours), graph(*theirs)
             difference = _difference(ours, theirs, examples)

@@ -23,12 +23,13 @@ class Ema:
         self._half_life, self._ramp, self._batch_size = half_life, ramp, batch_size
         self._averages: list[Tensor] = list(self._network.parameters())
         self._parameters: list[Tensor] = list(generator.parameters())
+        self._generator = generator
+        self._has_buffers = next(generator.buffers(), None) is not None
         self._late = False  # a plain copy is made when somebody asks for it
-        self._buffers = list(zip(self._network.buffers(), generator.buffers(), strict=True))
 
     @property
     def network(self) -> nn.Module:
-        """The averaged generator, in eval mode."""
+        """The averaged generator, in eval mode. A plain copy is of now: ask again after further steps."""
         if self._late:
             self._late = False
             self._copy()
@@ -46,11 +47,15 @@ class Ema:
             self._late = True
             return
         torch._foreach_lerp_(self._averages, self._parameters, 1 - self.decay(step))
-        for average, buffer in self._buffers:
-            average.copy_(buffer)
+        self._copy_buffers()
 
     @torch.no_grad()
     def _copy(self) -> None:
         torch._foreach_copy_(self._averages, self._parameters)
-        for average, buffer in self._buffers:
-            average.copy_(buffer)
+        self._copy_buffers()
+
+    def _copy_buffers(self) -> None:
+        """Looked up every time: a network may put another tensor in the place of one."""
+        if self._has_buffers:
+            for average, buffer in zip(self._network.buffers(), self._generator.buffers(), strict=True):
+                average.copy_(buffer)

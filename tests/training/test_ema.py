@@ -42,6 +42,14 @@ def test_buffers_are_copied_integers_too() -> None:
     assert int(ema.network[1].num_batches_tracked) == 1
 
 
+def test_a_buffer_that_the_network_replaces_is_followed() -> None:
+    network = nn.BatchNorm1d(2)
+    ema = Ema(network, half_life=1000, ramp=1.0, batch_size=4)
+    network.running_mean = torch.full((2,), 7.0)
+    ema.update(1)
+    assert ema.network.get_buffer("running_mean").tolist() == [7.0, 7.0]
+
+
 def test_the_average_is_evaluated_not_trained() -> None:
     ema = Ema(nn.Linear(2, 2), half_life=10, ramp=1.0, batch_size=4)
     assert not ema.network.training

@@ -102,7 +102,7 @@ def assemble(
             ranks=ranks,
             one_pass=_one_pass(train, blueprint.models["discriminator"]),
             take=choose_take(train, device, ranks),
-            differentiate=choose_differentiate(train, blueprint, players, clock, steps, threads),
+            differentiate=choose_differentiate(train, blueprint, players, clock, steps, threads, ranks),
         ),
         ema=Ema(players["generator"].network, train.ema, train.ema_ramp, train.batch_size),
         data=spec,

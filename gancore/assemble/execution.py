@@ -38,6 +38,7 @@ def choose_differentiate(
     clock: torch.Tensor,
     steps: int,
     threads: Threads,
+    ranks: Ranks,
 ) -> Differentiate:
     """`auto` compiles where that is estimated to save enough in the whole run."""
     wanted = train.compile
@@ -53,8 +54,10 @@ def choose_differentiate(
 
     if wanted == "networks":
         return CompiledNetworks([players[role] for role in ROLES])
-    for player in players.values() if clock.device.type == "cpu" else ():
-        player.stepper = CompiledStep(player, by_inductor)
+    # Several processes average gradients, not weights: they have to take the same steps, to the last bit.
+    if clock.device.type == "cpu" and ranks.size == 1:
+        for player in players.values():
+            player.stepper = CompiledStep(player, by_inductor)
     return Compiled(clock)
 
 

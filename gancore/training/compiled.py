@@ -121,7 +121,7 @@ class Compiled:
             kept = sum(traced.trained) + len(traced.numbers)
             difference = _difference(traced, ours[:kept] + copies[0], theirs[:kept] + copies[1])
         except Exception as error:
-            self._without(f"{what} is not compiled: {_reason(error)}")
+            self._without(f"{what} is not compiled: {reason(error)}")
             return None
         if not difference <= TOLERANCE[game.precision.name]:
             self._without(
@@ -200,7 +200,7 @@ class CompiledNetworks:
         self._say = say
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """In words that the user can do something with."""
     if isinstance(error, DataDependentOutputException):
         return "the value of a tensor is read in Python"

@@ -4,7 +4,6 @@ On a GPU, a fused optimizer is one launch already; a CPU walks through tensors b
 """
 
 import logging
-import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,20 +17,21 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.passes.split_module import split_module
 from torch.nn import Parameter
 from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-from gancore.errors import first_line
-from gancore.training.compiled import Machine, undisturbed
+from gancore.training.compiled import Machine, reason, undisturbed
 from gancore.training.draws import UntraceableError
 from gancore.training.hostside import HostSide
 from gancore.training.player import Player
 
 # Between compiled and operator by operator, relative to the change of each tensor: the arithmetic is the same.
 TOLERANCE = 1e-3
-MOST = 8  # attempts at a graph, each of which may take seconds
+PATIENCE = 3  # steps in a row that make further state
 MANY = 64  # parameters, beside whose phase their update is nothing, and takes long to compile
 
 _log = logging.getLogger("gancore")
 _OTHERWISE = {"fused": None, "foreach": False, "capturable": True}  # how torch's own write a step in plain operators
+_COUNT = "step"  # what torch's optimizers call the number of steps, of each parameter
 
 
 @frozen(eq=False)
@@ -39,18 +39,14 @@ class _Graph:
     """A step in a graph, and for what.
 
     Attributes:
-        loads: the player's, when it was made.
-        moving: the parameters that had a gradient.
-        options: of the groups, but for learning rates.
         own: parameters and state: tensors that the step changes.
+        kept: by parameter, the dictionary that its state is in.
         rates: the groups' learning rates, which change from step to step, as they were last `filled`.
     """
 
     call: Callable[..., Any]
-    loads: int
-    moving: list[Parameter]
-    options: list[dict[str, Any]]
     own: list[Tensor]
+    kept: list[dict[str, Any] | None]
     rates: list[Tensor]
     filled: list[float]
 
@@ -59,106 +55,136 @@ class _Graph:
 class CompiledStep:
     """Takes the steps of a player's optimizer by a graph that is made of the optimizer's own code.
 
-    An optimizer that keeps numbers in Python, or reads one of a tensor, takes its steps itself.
+    Only ordinary steps: of all parameters, with the options that the optimizer was made with, and a rate that is not 0.
+    So it depends on nothing but the state whether the graph takes a step, and a resumed run decides the same. All other
+    steps the optimizer takes itself, and all steps if it cannot be traced: one that reads a tensor, draws, or was seen
+    to keep numbers in Python.
     """
 
     _player: Player
     _machine: Machine
     failed: str = field(default="", init=False)
+    _say: Callable[[str], None] = field(default=_log.info, init=False)
     _graph: _Graph | None = field(default=None, init=False)
-    _tried: int = field(default=0, init=False)
+    _unready: int = field(default=0, init=False)
+    _options: list[dict[str, Any]] = field(init=False)
+    _step: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        optimizer = self._player.optimizer
+        self._options = list(map(_options, optimizer.param_groups))
+        self._step = optimizer.__dict__.get("step")  # a schedule's, which wants to know that there was one
+        if len(self._player.parameters) > MANY:
+            self.failed = f"there are more than {MANY} parameters"
 
     def __call__(self) -> None:
-        optimizer, graph = self._player.optimizer, self._graph
-        if graph is not None and graph.loads != self._player.loads:  # other tensors stand in the places of moments
-            graph = None
-        if graph is None and self._tried < MOST and not self.failed:
-            graph = self._graph = self._compile()
-        if graph is None or not _fits(graph, optimizer):
-            self._graph = None  # of parameters with as many steps as one another, which may be so no more
+        optimizer = self._player.optimizer
+        moving = _moving(optimizer)
+        if self.failed or not self._is_ordinary(optimizer, moving):
+            optimizer.step()
+            return
+        graph, state = self._graph, optimizer.state
+        if graph is None or any(state.get(p) is not kept for p, kept in zip(moving, graph.kept, strict=True)):
+            graph = self._graph = self._compile(moving)
+        if graph is None:
             optimizer.step()
             return
         for i, group in enumerate(optimizer.param_groups):
-            if graph.filled[i] != group["lr"]:
-                graph.filled[i] = group["lr"]
-                graph.rates[i].fill_(group["lr"])
+            rate = float(group["lr"])
+            if graph.filled[i] != rate:
+                graph.filled[i] = rate
+                graph.rates[i].fill_(rate)
         with torch.no_grad():
-            graph.call(*graph.rates, *map(_gradient, graph.moving), *graph.own)
+            graph.call(*graph.rates, *map(_gradient, moving), *graph.own)
 
-    def _compile(self) -> _Graph | None:
-        self._tried += 1
+    def heard_by(self, say: Callable[[str], None]) -> None:
+        """To whom to say what the user should know."""
+        self._say = say
+
+    def _is_ordinary(self, optimizer: Optimizer, moving: list[Parameter]) -> bool:
+        groups = optimizer.param_groups
+        return (
+            len(groups) == len(self._options)
+            and all(parameter.grad is not None for parameter in moving)
+            and all(group["lr"] != 0 for group in groups)
+            and not any(_hooks(optimizer))
+            and optimizer.__dict__.get("step") is self._step
+            and all(
+                group[name] == value
+                for group, options in zip(groups, self._options, strict=True)
+                for name, value in options.items()
+            )
+        )
+
+    def _compile(self, moving: list[Parameter]) -> _Graph | None:
         optimizer = self._player.optimizer
         before = HostSide([("the optimizer", optimizer)])
         try:
-            step = _Step(optimizer)
-            own = [*step.moving, *step.state]
+            step = _Traceable(optimizer)
+            own = [*moving, *step.state]
             filled = [float(group["lr"]) for group in optimizer.param_groups]
             rates = [torch.tensor(rate, dtype=torch.float64) for rate in filled]
-            examples = [value.detach() for value in (*rates, *map(_gradient, step.moving), *own)]
+            examples = [value.detach() for value in (*rates, *map(_gradient, moving), *own)]
             graph = make_fx(step, tracing_mode="fake")(*examples)
             if changed := before.put_back():
                 raise UntraceableError(f"{changed[0]} changes in Python")
-            with torch.no_grad():
-                with undisturbed():
-                    call = _in_two(graph, examples, self._machine)
+            _refuse(graph)
+            with torch.no_grad(), undisturbed():
+                call = _in_two(graph, examples, self._machine)
                 ours, theirs = ([example.clone() for example in examples] for _ in range(2))
                 call(*ours), graph(*theirs)
             difference = _difference(ours, theirs, examples)
+            if not difference <= TOLERANCE:
+                raise UntraceableError(f"it would differ by {difference:.1g}")
+        except _NoStateYet:
+            before.put_back()
+            self._unready += 1
+            if self._unready == PATIENCE:
+                self._without("it makes further state in every step")
+            return None
         except Exception as error:
             before.put_back()
-            if not isinstance(error, _NoStateYet):
-                self.failed = first_line(error)
-                _log.debug("an optimizer's step is not compiled: %s", self.failed)
+            self._without(reason(error))
             return None
-        if not difference <= TOLERANCE:
-            self.failed = f"it would differ by {difference:.1g}"
-            return None
+        self._unready = 0
         optimizer._opt_called = True  # type: ignore[attr-defined]  # what a schedule asks, to warn those who forget
-        options = list(map(_options, optimizer.param_groups))
-        return _Graph(call, self._player.loads, step.moving, options, own, rates, filled)
+        return _Graph(call, own, [optimizer.state.get(parameter) for parameter in moving], rates, filled)
+
+    def _without(self, why: str) -> None:
+        self.failed = why
+        self._say(f"{self._player.role}'s update is not compiled: {why}")
 
 
 class _NoStateYet(Exception):  # noqa: N818 - the name says it
     """The optimizer makes its state in this step."""
 
 
-class _Step:
+class _Traceable:
     """An optimizer's step as a function of tensors, which it changes: rates, gradients, parameters, state."""
 
     def __init__(self, optimizer: Optimizer) -> None:
-        if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
-            raise UntraceableError("something is hooked to its steps")
-        if sum(len(group["params"]) for group in optimizer.param_groups) > MANY:
-            raise UntraceableError(f"it has more than {MANY} parameters")
         self._optimizer = optimizer
-        groups = optimizer.param_groups
-        self._moving = [[p for p in group["params"] if p.grad is not None] for group in groups]
-        self.moving: list[Parameter] = [parameter for several in self._moving for parameter in several]
-        self._kept = [dict(optimizer.state.get(parameter, {})) for parameter in self.moving]
+        self._sizes = [len(group["params"]) for group in optimizer.param_groups]
+        self._kept = [dict(optimizer.state.get(parameter, {})) for parameter in _moving(optimizer)]
         self.state = [value for kept in self._kept for value in kept.values() if isinstance(value, Tensor)]
-        self._counts = [
-            (i, name, float(value))
-            for i, kept in enumerate(self._kept)
-            for name, value in kept.items()
-            if isinstance(value, Tensor) and value.dim() == 0 and value.dtype == torch.float32
-        ]
 
     def __call__(self, *flat: Tensor) -> list[Tensor]:
         given = iter(flat)
-        rates = [next(given) for _ in self._moving]
-        gradients = [next(given) for _ in self.moving]
-        parameters = [next(given) for _ in self.moving]
+        rates = [next(given) for _ in self._sizes]
+        gradients = [next(given) for _ in self._kept]
+        parameters = [next(given) for _ in self._kept]
         kept = [
             {name: next(given) if isinstance(value, Tensor) else value for name, value in of.items()}
             for of in self._kept
         ]
-        counted = [(kept[i], name, kept[i][name]) for i, name, _ in self._counts]
-        self._share(kept)
+        counts = [(of, of[_COUNT]) for of in kept if _is_count(of.get(_COUNT))]
+        for of, count in counts:  # 1 - 0.999^t has to be exact
+            of[_COUNT] = count.double()
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         left = iter(parameters)
         states = dict(zip(parameters, (dict(of) for of in kept), strict=True))
-        with self._swapped([[next(left) for _ in several] for several in self._moving], rates, states):
+        with self._swapped([[next(left) for _ in range(size)] for size in self._sizes], rates, states):
             # Without what torch puts around it for profilers, which would be recorded.
             step = type(self._optimizer).step
             (step.__wrapped__ if getattr(step, "hooked", False) else step)(self._optimizer)  # type: ignore[attr-defined]
@@ -170,17 +196,9 @@ class _Step:
                 raise _NoStateYet
             if any(now[name] is not value for name, value in of.items()):
                 raise UntraceableError("its state changes in Python")
-        for of, name, value in counted:
-            value.copy_(of[name])
+        for of, count in counts:
+            count.copy_(of[_COUNT])
         return []
-
-    def _share(self, kept: list[dict[str, Any]]) -> None:
-        """Numbers of steps in float64, as 1 - 0.999^t has to be exact; and the same where they are equal, so that what
-        is computed of them is computed once."""
-        exact: dict[tuple[str, float], Tensor] = {}
-        for i, name, count in self._counts:
-            exact.setdefault((name, count), kept[i][name].double())
-            kept[i][name] = exact[name, count].clone()
 
     @contextmanager
     def _swapped(
@@ -188,13 +206,13 @@ class _Step:
     ) -> Iterator[None]:
         optimizer = self._optimizer
         groups, state, flag = optimizer.param_groups, optimizer.state, torch.compiler._is_compiling_flag
-        optimizer.param_groups = [
+        others = [
             {**group, **{key: value for key, value in _OTHERWISE.items() if key in group}, "params": several, "lr": lr}
             for group, several, lr in zip(groups, parameters, rates, strict=True)
         ]
-        optimizer.state = defaultdict(dict, states)
-        torch.compiler._is_compiling_flag = True  # torch's optimizers would ask for a GPU otherwise
         try:
+            optimizer.param_groups, optimizer.state = others, defaultdict(dict, states)
+            torch.compiler._is_compiling_flag = True  # torch's optimizers would ask for a GPU otherwise
             with torch.no_grad():
                 yield
             options = zip(map(_options, optimizer.param_groups), map(_options, groups), strict=True)
@@ -227,18 +245,26 @@ def _in_two(graph: GraphModule, examples: Sequence[Tensor], machine: Machine) ->
     return halves.forward
 
 
-def _fits(graph: _Graph, optimizer: Optimizer) -> bool:
-    groups = optimizer.param_groups
-    moving = [parameter for group in groups for parameter in group["params"] if parameter.grad is not None]
-    return (
-        len(moving) == len(graph.moving)
-        and all(map(operator.is_, moving, graph.moving))
-        and all(
-            group[name] == value
-            for group, options in zip(groups, graph.options, strict=True)
-            for name, value in options.items()
-        )
-    )
+def _refuse(graph: GraphModule) -> None:
+    for node in graph.graph.nodes:
+        if node.target is torch.ops.aten._local_scalar_dense.default:
+            raise UntraceableError("the value of a tensor is read in Python")
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            raise UntraceableError("it draws random numbers")
+
+
+def _moving(optimizer: Optimizer) -> list[Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _hooks(optimizer: Optimizer) -> tuple[Any, ...]:
+    """Those of this optimizer's steps, and those of all optimizers'."""
+    everywhere = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
+    return (*everywhere, optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() == 0 and value.dtype == torch.float32
 
 
 def _gradient(parameter: Parameter) -> Tensor:

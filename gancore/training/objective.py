@@ -117,8 +117,7 @@ def _scores(game: "Game", D: Callable[..., Tensor], real: Tensor, fake: Tensor, 
     if drawn.real_labels is not None and drawn.fake_labels is not None:
         labels = torch.cat([drawn.real_labels, drawn.fake_labels])
     scores = D(torch.cat([real, fake]), labels).float()
-    of_real, of_fake = torch.split(scores, [len(real), len(fake)])
-    return of_real, of_fake
+    return scores[: len(real)], scores[len(real) :]  # a loss may change them in place, parts of a split not
 
 
 def _network(player: Player, probe: PhaseProbe) -> Callable[..., Tensor]:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from attrs import define, field, frozen
@@ -36,6 +36,16 @@ class Regularizer:
     context: Context
 
 
+class Stepper(Protocol):
+    """Takes a step with the gradients that there are."""
+
+    def __call__(self) -> None: ...
+
+    def heard_by(self, say: Callable[[str], None]) -> None:
+        """To whom to say what the user should know."""
+        ...
+
+
 @define(eq=False, slots=False)
 class Player:
     """
@@ -51,7 +61,7 @@ class Player:
     schedule: LRScheduler
     regularizers: tuple[Regularizer, ...]
     compiled: Callable[..., Tensor] | None = None
-    stepper: Callable[[], None] | None = None
+    stepper: "Stepper | None" = None
     loads: int = field(default=0, init=False)
     _capturable: bool = field(default=False, init=False)
 

@@ -135,6 +135,9 @@ class Run:
             self._tell(TrainStarted, lambda callback: callback.train_started(self))
             self.game.differentiate.heard_by(self.notice)
             self.game.take.heard_by(self.notice)
+            for player in (self.game.discriminator, self.game.generator):
+                if player.stepper is not None:
+                    player.stepper.heard_by(self.notice)
             if self.threads.number:
                 self.notice(f"threads: {self.threads.number} ({self.threads.why})")
             self._remember()

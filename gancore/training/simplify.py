@@ -4,7 +4,7 @@ A penalty on a gradient is differentiated twice. Where activations are piecewise
 derivative is 0, and autograd carries matrices of zeros through the whole backward pass of the penalty's points: a tenth
 of the arithmetic of a WGAN-GP critic, and more of its time. In a graph that can be seen, and left out.
 
-Zero times NaN counts as zero here: what is NaN is in the forward pass too, and is found there.
+Zero times anything counts as zero here, also times NaN, which is in the forward pass too and is found there.
 
 Outer products are products of elements, and norms sums of squares: inductor would call a library for each of them.
 """
@@ -19,6 +19,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._pytree import tree_leaves
 
 _aten = torch.ops.aten
+# Write running statistics, which their schemas do not say.
+_NORMS = {_aten.native_batch_norm.default: (3, 4), _aten.cudnn_batch_norm.default: (3, 4)}
 _ZERO_MADE = {_aten.zeros_like.default, _aten.zeros.default, _aten.new_zeros.default}
 # 0 where the first operand is.
 _ZERO_OF_FIRST = {
@@ -59,14 +61,18 @@ _ZERO_OF_ANY = {_aten.bmm.default, _aten.mm.default, _aten.mul.Scalar, _aten.mul
 def simplify(graph: GraphModule) -> GraphModule:
     """The same function of the same inputs, in place."""
     written = _written(graph)
+    # What leaves the graph is its caller's, who may write to it: nothing else may be the same memory.
+    outside = _memory_of([node for node in graph.graph.nodes if node.op == "placeholder"])
+    outside |= _memory_of(graph.graph.output_node().args)
     zeros: set[Node] = set()
     for node in list(graph.graph.nodes):
         if node.op != "call_function" or _memory_of(node) & written:
             continue
         if _is_zero(node, zeros):
             zeros.add(node)
-        elif (other := _without_zero(node, zeros)) is not None and not _memory_of(other) & written:
+        elif (other := _without_zero(node, zeros)) is not None and not _memory_of(other) & (written | outside):
             node.replace_all_uses_with(other)
+            outside |= _memory_of(other)
         elif node.target is _aten.mm.default and node.args[0].meta["val"].shape[1] == 1:
             node.target = _aten.mul.Tensor  # (M, 1) (1, N)
         elif node.target is _aten.linalg_vector_norm.default:
@@ -76,7 +82,7 @@ def simplify(graph: GraphModule) -> GraphModule:
     for node in list(graph.graph.nodes):
         if node in zeros and any(user not in zeros for user in node.users):
             _put_zeros(graph, node)
-    graph.graph.eliminate_dead_code()
+    graph.graph.eliminate_dead_code(lambda node: node.is_impure() or node.target in _NORMS)
     graph.recompile()
     return graph
 
@@ -119,7 +125,7 @@ def _sum_squares(
     dtype: Any = None,
 ) -> None:
     """In the place of a norm of x, over some dimensions or all of them."""
-    if order != 2 or not x.meta["val"].is_floating_point():
+    if order != 2 or not x.meta["val"].is_floating_point() or x.meta["val"].dtype == torch.float16:
         return
     with graph.graph.inserting_before(node):
         if dtype is not None and dtype != x.meta["val"].dtype:
@@ -155,6 +161,8 @@ def _written(graph: GraphModule) -> set[StorageWeakRef]:
     """Memory that something is written into: there, a node does not always stand for the same numbers."""
     found: set[StorageWeakRef] = set()
     for node in graph.graph.nodes:
+        for place in _NORMS.get(node.target, ()):
+            found |= _memory_of(node.args[place])
         schema = getattr(node.target, "_schema", None)
         if schema is None or not schema.is_mutable:
             continue

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from gancore.training.compiled import by_inductor, operator_by_operator
 from gancore.training.compiled_step import CompiledStep
@@ -205,8 +206,136 @@ def test_one_that_counts_in_python_takes_its_steps_itself(cls: Any) -> None:
     assert_same(plain, traced, 0)
 
 
-def test_one_that_somebody_is_hooked_to_takes_its_steps_itself() -> None:
+class Norming(torch.optim.SGD):
+    """Divides by a running norm of each parameter's gradient, which it keeps as a scalar; and counts clipped steps."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                if not state:
+                    state["norm"], state["clipped"] = torch.zeros(()), torch.zeros(())
+                state["norm"].mul_(0.5).add_(parameter.grad.norm())
+                state["clipped"].add_((parameter.grad.norm() > 2).float())
+                parameter.sub_(parameter.grad / (state["norm"] + state["clipped"]) * group["lr"])
+
+
+class Drawing(torch.optim.SGD):
+    """Adds noise, as Langevin dynamics does."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.sub_(parameter.grad * group["lr"]).add_(torch.randn_like(parameter))
+
+
+def with_optimizer(cls: Any, *, graph: bool, **options: Any) -> Player:
+    made = player_of(Adam())
+    optimizer = cls(made.network.parameters(), **options)
+    player = Player("generator", made.network, optimizer, Adam().schedule(optimizer, STEPS), ())
+    player.stepper = CompiledStep(player, operator_by_operator) if graph else None
+    return player
+
+
+def test_scalars_of_their_own_stay_each_parameters_own() -> None:
+    plain, traced = (with_optimizer(Norming, graph=graph, lr=0.1) for graph in (False, True))
+    train(plain)
+    train(traced)
+    assert isinstance(traced.stepper, CompiledStep)
+    assert traced.stepper.failed == ""
+    assert_same(plain, traced)
+
+
+def test_one_that_draws_takes_its_steps_itself_and_what_it_draws_is_the_same() -> None:
+    plain, traced = (with_optimizer(Drawing, graph=graph, lr=0.1) for graph in (False, True))
+    for player in (plain, traced):
+        torch.manual_seed(0)
+        train(player)
+    assert_same(plain, traced, 0)
+
+
+def test_a_rate_that_is_a_tensor_is_followed() -> None:
+    plain, traced = (with_optimizer(torch.optim.Adam, graph=g, lr=torch.tensor(0.01)) for g in (False, True))
+    for player in (plain, traced):
+        for step in range(6):
+            player.optimizer.param_groups[0]["lr"].fill_(0.01 * (step + 1))
+            train(player, 1, first=step)
+    assert_same(plain, traced)
+
+
+def test_a_rate_of_0_moves_nothing_and_makes_nothing_nan() -> None:
+    """torch's plain operators divide by the rate: 0 / 0 where there never was a gradient."""
+    plain, traced = player_of(Adam(lr=1e-2)), in_a_graph(Adam(lr=1e-2))
+    for player in (plain, traced):
+        for step, rate in enumerate([0.01, 0.01, 0.0, 0.01, 0.0]):
+            player.optimizer.param_groups[0]["lr"] = rate
+            for parameter in player.parameters:
+                parameter.grad = torch.zeros_like(parameter)
+                parameter.grad.view(-1)[0] = step + 1.0
+            player.take_step()
+    assert isinstance(traced.stepper, CompiledStep)
+    assert traced.stepper.failed == ""
+    assert_same(plain, traced)
+
+
+@pytest.mark.parametrize("broken_at", [3, 4, 5, 6, 7])
+def test_wherever_a_run_is_broken_off_it_goes_on_as_if_it_had_not_been(broken_at: int) -> None:
+    """Also around steps that the optimizer takes itself."""
+
+    def some(player: Player, first: int, last: int) -> None:
+        for step in range(first, last):
+            player.optimizer.param_groups[0]["betas"] = (0.1, 0.9) if step == 6 else (0.5, 0.999)
+            train(player, 1, first=step, without=4)
+
+    whole, first, second = (in_a_graph(Adam(lr=1e-2)) for _ in range(3))
+    some(whole, 0, 10)
+    some(first, 0, broken_at)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    some(second, broken_at, 10)
+    assert_same(whole, second, 0)
+
+
+def test_state_that_is_thrown_away_is_made_anew() -> None:
+    plain, traced = player_of(Adam(lr=1e-2)), in_a_graph(Adam(lr=1e-2))
+    for player in (plain, traced):
+        train(player, 4)
+        player.optimizer.state.clear()
+        train(player, 4)
+    assert_same(plain, traced)
+
+
+def test_parameters_that_come_later_move_too() -> None:
+    plain, traced = player_of(Adam(lr=1e-2)), in_a_graph(Adam(lr=1e-2))
+    for player in (plain, traced):
+        train(player, 4)
+        late = torch.nn.Parameter(torch.ones(2))
+        player.optimizer.add_param_group({"params": [late]})
+        for _ in range(2):
+            player.take_step()
+        late.grad = torch.ones(2)
+        player.take_step()
+        assert not torch.equal(late, torch.ones(2))
+    assert_same(plain, traced)
+
+
+def test_hooks_are_called_whenever_they_came() -> None:
     traced, seen = in_a_graph(Adam()), []
-    traced.optimizer.register_step_post_hook(lambda *_: seen.append(1))
     train(traced, 3)
-    assert len(seen) == 3
+    handle = register_optimizer_step_post_hook(lambda *_: seen.append("all"))
+    try:
+        train(traced, 2)
+    finally:
+        handle.remove()
+    traced.optimizer.register_step_post_hook(lambda *_: seen.append("own"))
+    train(traced, 3)
+    assert seen == ["all"] * 2 + ["own"] * 3
+
+
+def test_why_a_step_is_its_optimizers_own_is_said_once() -> None:
+    traced, said = in_a_graph(AS_THEY_ARE["rmsprop"]), []
+    assert traced.stepper is not None
+    traced.stepper.heard_by(said.append)
+    train(traced)
+    assert said == ["generator's update is not compiled: the value of a tensor is read in Python"]

@@ -93,6 +93,41 @@ def test_a_summand_that_changes_later_keeps_its_sum():
     assert torch.equal(simplify(traced(function, x))(x), function(x))
 
 
+def test_what_is_given_back_is_nobody_elses_memory():
+    """The caller may write to it: clip a gradient, update a weight."""
+
+    def function(weight, x):
+        y = x * 2
+        return weight + torch.zeros_like(weight), y, y[1:] + torch.zeros_like(y[1:]), y + torch.zeros_like(y)
+
+    weight, x = rand(3), rand(3, 3)
+    graph = simplify(traced(function, weight, x))
+    expected = [value.clone() for value in graph(weight, x)]
+    found = graph(weight, x)
+    for i, value in enumerate(found):
+        value.fill_(i)
+    for i, value in enumerate(found):
+        assert torch.equal(value, torch.full_like(value, i))
+    assert torch.equal(weight, rand(3))
+    for ours, theirs in zip(expected, function(weight, x), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_running_statistics_are_written():
+    def function(x, mean, variance):
+        before = mean + torch.zeros_like(mean)
+        y = torch.nn.functional.batch_norm(x, mean, variance, training=True)
+        return before, torch.zeros(4, 4, dtype=x.dtype) @ y
+
+    x, given = rand(4, 3), (torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
+    graph = simplify(traced(function, x, *given))
+    ours, theirs = [[value.clone() for value in given] for _ in range(2)]
+    for a, b in zip(graph(x, *ours), function(x, *theirs), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_a_sum_with_zeros_that_makes_it_larger_is_a_sum():
     def function(x):
         return x[0] + torch.zeros_like(x), x.t() + torch.zeros(3, 3, dtype=x.dtype), x.float() + torch.zeros_like(x)

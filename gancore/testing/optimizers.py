@@ -9,10 +9,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from gancore.testing.device_safe import DEVICE, device_safe
-from gancore.testing.kit import Subject, Violation
+from gancore.testing.kit import NotHere, Subject, Violation
 from gancore.testing.materials import draw
+from gancore.training.compiled import operator_by_operator
+from gancore.training.compiled_step import CompiledStep
+from gancore.training.player import Player
 
-STEPS = 200
+STEPS, IN_GRAPH = 200, 6
 
 
 def builds_an_optimizer_and_its_schedule(subject: Subject) -> None:
@@ -90,6 +93,36 @@ def runs_without_waiting_for_the_device(subject: Subject) -> None:
             _step(parameter, optimizer, schedule)
 
 
+def goes_on_in_a_graph(subject: Subject) -> None:
+    """A compiled run takes in every step the one that the optimizer would take, where that can be traced."""
+    alone, in_graph = _player(subject), _player(subject)
+    in_graph.stepper = stepper = CompiledStep(in_graph, operator_by_operator)
+    for step in range(IN_GRAPH):
+        rng = torch.Generator().manual_seed(step)
+        for one, other in zip(alone.parameters, in_graph.parameters, strict=True):
+            one.grad = torch.randn(one.shape, generator=rng)
+            other.grad = one.grad.clone()
+        for player in (alone, in_graph):
+            player.take_step()
+            player.schedule.step()
+    if stepper.failed:
+        raise NotHere(f"{subject}: its step cannot be compiled; compiled runs take it as it is. {stepper.failed}")
+    for one, other in zip(alone.parameters, in_graph.parameters, strict=True):
+        if not torch.allclose(one, other, rtol=1e-3, atol=1e-5):
+            raise Violation(
+                f"{subject}: in a compiled run its steps are others (difference of weights up to "
+                f"{(one - other).abs().max():.2g} after {IN_GRAPH} steps). What changes over time has to be a tensor "
+                "in torch's `state` that is changed in place, or the learning rate"
+            )
+
+
+def _player(subject: Subject) -> Player:
+    component = subject.create()
+    network = nn.ParameterList([nn.Parameter(draw(3, 2)), nn.Parameter(draw(4))])
+    optimizer = component.build(list(network.parameters()), 1.0)
+    return Player("generator", network, optimizer, component.schedule(optimizer, STEPS), ())
+
+
 def _set_up(subject: Subject, lazy: float = 1.0) -> tuple[Tensor, Any, Any]:
     component = subject.create()
     parameter = nn.Parameter(draw(8))
@@ -111,4 +144,5 @@ CHECKS = (
     rate_is_a_closed_form_of_the_step,
     goes_on_exactly_where_it_was,
     runs_without_waiting_for_the_device,
+    goes_on_in_a_graph,
 )

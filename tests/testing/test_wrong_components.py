@@ -661,6 +661,21 @@ class CountsOutOfSight:
 
 
 @component
+class StepsByCounting(GoodOptimizer):
+    """A graph has the count of the step in which it was made."""
+
+    def build(self, parameters: Any, lazy: float) -> Any:
+        class Counts(torch.optim.Optimizer):
+            @torch.no_grad()
+            def step(self, closure: Any = None) -> Any:
+                _CALLS["n"] += 1
+                for parameter in self.param_groups[0]["params"]:
+                    parameter.sub_(parameter.grad * self.param_groups[0]["lr"] * (_CALLS["n"] % 2))
+
+        return Counts(parameters, {"lr": 0.1 * lazy})
+
+
+@component
 class SharpensByCounting(GoodLoss):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         _CALLS["n"] += 1
@@ -877,6 +892,7 @@ WRONG = [
     ),
     ("loss", "goes_on_in_a_graph", SharpensByCounting, "goes on as in the first step"),
     ("model", "goes_on_in_a_graph", CountsItsScores, "has to come from context.step"),
+    ("optimizer", "goes_on_in_a_graph", StepsByCounting, "in torch's `state` that is changed in place, or the"),
     ("regularizer", "goes_on_in_a_graph", CountsOutOfSight, "a tensor that is changed in place, not from Python"),
     ("loss", "two_processes_agree_with_one", SumsInsteadOfMeans, "Return a mean over samples, or declare"),
     ("loss", "two_processes_agree_with_one", ComparesWithTheBatch, "declare mixes_samples = True if the batch as a"),

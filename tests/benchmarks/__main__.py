@@ -11,6 +11,8 @@ work, on one thread.
 gancore's probe of gradient health runs every 50 steps. Where a turn has fewer, most turns have none, and the median
 does not show it: `python -m tests.benchmarks.health` measures what it costs.
 
+The share of the peak is that of the arithmetic that the loops by hand do; compiled phases leave some of it out.
+
 Compiled candidates compile before the turns; "first step" is the time until their first step was done. What an earlier
 run has compiled comes from a cache on disk, unless TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 is set.
 """

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
+    FakeTensor,
     FakeTensorMode,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from gancore.testing.kit import Violation
 
@@ -45,15 +48,26 @@ class _LeavesDeviceError(RuntimeError):
 
 
 class _NoWayBack(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Copying to the CPU is no error to FakeTensorMode; to us it is."""
+    """Copying to the CPU is no error to FakeTensorMode; to us it is.
+
+    In torch 2.9 `torch.tensor(0, device=DEVICE)`, which batch norm counts with, escapes that mode: it is taken in here.
+    """
+
+    def __init__(self, mode: FakeTensorMode) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._mode = mode
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        args, kwargs = tree_map_only(Tensor, self._taken_in, (args, kwargs or {}))
         target = kwargs.get("device")
         leaves = target is not None and target.type == "cpu" and func is torch.ops.aten._to_copy.default
         if leaves and args[0].device.type == DEVICE:
             raise _LeavesDeviceError
         return func(*args, **kwargs)
+
+    def _taken_in(self, tensor: Tensor) -> Tensor:
+        escaped = tensor.device.type == DEVICE and not isinstance(tensor, FakeTensor)
+        return self._mode.from_tensor(tensor) if escaped else tensor
 
 
 @contextmanager
@@ -64,7 +78,7 @@ def device_safe(what: str) -> Iterator[None]:
         Violation: the code synchronises, or leaves the device; with file and line.
     """
     try:
-        with FakeTensorMode(), _NoWayBack():  # type: ignore[no-untyped-call]
+        with FakeTensorMode() as mode, _NoWayBack(mode):
             yield
     except (DataDependentOutputException, DynamicOutputShapeException, _LeavesDeviceError) as error:
         reason = {

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from gancore.testing.device_safe import DEVICE, device_safe
-from gancore.testing.kit import NotHere, Subject, Violation
+from gancore.testing.kit import Subject, Violation
 from gancore.testing.materials import draw
 from gancore.training.compiled import operator_by_operator
 from gancore.training.compiled_step import CompiledStep
@@ -94,9 +94,9 @@ def runs_without_waiting_for_the_device(subject: Subject) -> None:
 
 
 def goes_on_in_a_graph(subject: Subject) -> None:
-    """A compiled run takes in every step the one that the optimizer would take, where that can be traced."""
+    """A compiled run takes in every step the one that the optimizer would take: in a graph where it can be traced."""
     alone, in_graph = _player(subject), _player(subject)
-    in_graph.stepper = stepper = CompiledStep(in_graph, operator_by_operator)
+    in_graph.stepper = CompiledStep(in_graph, operator_by_operator)
     for step in range(IN_GRAPH):
         rng = torch.Generator().manual_seed(step)
         for one, other in zip(alone.parameters, in_graph.parameters, strict=True):
@@ -105,8 +105,6 @@ def goes_on_in_a_graph(subject: Subject) -> None:
         for player in (alone, in_graph):
             player.take_step()
             player.schedule.step()
-    if stepper.failed:
-        raise NotHere(f"{subject}: its step cannot be compiled; compiled runs take it as it is. {stepper.failed}")
     for one, other in zip(alone.parameters, in_graph.parameters, strict=True):
         if not torch.allclose(one, other, rtol=1e-3, atol=1e-5):
             raise Violation(

@@ -4,6 +4,7 @@ On a GPU, a fused optimizer is one launch already; a CPU walks through tensors b
 """
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -118,7 +119,7 @@ class CompiledStep:
 
     def _compile(self, moving: list[Parameter]) -> _Graph | None:
         optimizer = self._player.optimizer
-        before = HostSide([("the optimizer", optimizer)])
+        begin, before = time.perf_counter(), HostSide([("the optimizer", optimizer)])
         try:
             step = _Traceable(optimizer)
             own = [*moving, *step.state]
@@ -147,6 +148,7 @@ class CompiledStep:
             self._without(reason(error))
             return None
         self._unready = 0
+        self._say(f"{self._player.role}'s update compiled in {time.perf_counter() - begin:.0f} s")
         optimizer._opt_called = True  # type: ignore[attr-defined]  # what a schedule asks, to warn those who forget
         return _Graph(call, own, [optimizer.state.get(parameter) for parameter in moving], rates, filled)
 

@@ -4,9 +4,10 @@ On a GPU, a fused optimizer is one launch already; a CPU walks through tensors b
 """
 
 import logging
+import operator
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,16 +41,25 @@ class _Graph:
     """A step in a graph, and for what.
 
     Attributes:
+        moving: the parameters, and `kept` by parameter the dictionary that its state is in.
         own: parameters and state: tensors that the step changes.
-        kept: by parameter, the dictionary that its state is in.
         rates: the groups' learning rates, which change from step to step, as they were last `filled`.
     """
 
     call: Callable[..., Any]
-    own: list[Tensor]
+    moving: list[Parameter]
     kept: list[dict[str, Any] | None]
+    own: list[Tensor]
     rates: list[Tensor]
     filled: list[float]
+
+    def is_of(self, moving: list[Parameter], state: Mapping[Tensor, dict[str, Any]]) -> bool:
+        """Whether it changes these parameters, and the state that they have now."""
+        return (
+            len(moving) == len(self.moving)
+            and all(map(operator.is_, moving, self.moving))
+            and all(state.get(parameter) is kept for parameter, kept in zip(moving, self.kept, strict=True))
+        )
 
 
 @define(eq=False)
@@ -84,8 +94,8 @@ class CompiledStep:
         if self.failed or not self._is_ordinary(optimizer, moving):
             optimizer.step()
             return
-        graph, state = self._graph, optimizer.state
-        if graph is None or any(state.get(p) is not kept for p, kept in zip(moving, graph.kept, strict=True)):
+        graph = self._graph
+        if graph is None or not graph.is_of(moving, optimizer.state):
             graph = self._graph = self._compile(moving)
         if graph is None:
             optimizer.step()
@@ -150,7 +160,7 @@ class CompiledStep:
         self._unready = 0
         self._say(f"{self._player.role}'s update compiled in {time.perf_counter() - begin:.0f} s")
         optimizer._opt_called = True  # type: ignore[attr-defined]  # what a schedule asks, to warn those who forget
-        return _Graph(call, own, [optimizer.state.get(parameter) for parameter in moving], rates, filled)
+        return _Graph(call, moving, [optimizer.state.get(parameter) for parameter in moving], own, rates, filled)
 
     def _without(self, why: str) -> None:
         self.failed = why

@@ -320,6 +320,23 @@ def test_parameters_that_come_later_move_too() -> None:
     assert_same(plain, traced)
 
 
+@pytest.mark.parametrize("component", [Adam(lr=1e-2), Subgradient()])
+def test_a_parameter_in_the_place_of_another_moves(component: Any) -> None:
+    plain, traced = player_of(component), in_a_graph(component)
+    others = []
+    for player in (plain, traced):
+        train(player, 4)
+        group = player.optimizer.param_groups[0]
+        group["params"] = [*group["params"][:-1], torch.nn.Parameter(torch.ones(3))]
+        others.append(group["params"][-1])
+        for step in range(3):
+            for parameter in group["params"]:
+                parameter.grad = torch.full_like(parameter, step + 1.0)
+            player.take_step()
+    torch.testing.assert_close(*others)
+    assert not torch.equal(others[0], torch.ones(3))
+
+
 def test_hooks_are_called_whenever_they_came() -> None:
     traced, seen = in_a_graph(Adam()), []
     train(traced, 3)

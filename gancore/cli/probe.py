@@ -72,7 +72,6 @@ def at_start(run: "Run") -> "Vitals":
     Regularizers change weights after every update, so that training never meets them as they are initialised: they act
     once, before the first batch. Afterwards all weights are what they were.
     """
-    import torch
 
     from gancore.contracts import ROLES, Vitals
     from gancore.health.probe import WINDOW
@@ -83,9 +82,8 @@ def at_start(run: "Run") -> "Vitals":
     players = (run.game.discriminator, run.game.generator)
     parameters = [parameter for player in players for parameter in player.parameters]
     initial = [parameter.detach().clone() for parameter in parameters]
-    with torch.no_grad():
-        for player in players:
-            player.adjust_parameters()
+    for player in players:
+        player.adjust_parameters()
     start = [parameter.detach().clone() for parameter in parameters]
     tap, found = run.checkup.probe, []
     with run.globals(), run.game.precision.applied():

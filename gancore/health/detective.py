@@ -88,7 +88,7 @@ class Detective(PhaseProbe):
                 if gradient is not None:
                     self._look(gradient, "penalty", f"gradient of penalty {key}")
 
-    def gradients(self, parameters: Sequence[Tensor]) -> None:
+    def averaged(self, parameters: Sequence[Tensor]) -> None:
         for name, parameter in self._networks[self._role].named_parameters():
             if parameter.grad is not None:
                 self._look(parameter.grad, "gradient", f"gradient of {self._role} {name}")

@@ -6,13 +6,14 @@ vanishes (Glorot & Bengio 2010, equation 14).
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-SMALL = 65_536  # numbers that are cheap to convert
+SMALL = 65_536  # numbers that are cheap to convert, and to keep until the end of the backward pass
 EXCLUDED = (nn.Embedding, nn.EmbeddingBag)
 CHANNELS_LAST = (nn.Linear, nn.Bilinear)  # (N, ..., C); kernels give (N, C, ...)
 
@@ -37,28 +38,31 @@ class Layers:
         self._layers = weight_layers(network) if layers is None else layers
         self._listening, self.channels = listening, channels
         self._samples: int | None = None
-        self._norms: dict[str, Tensor] = {}
+        self._signals: dict[str, list[Tensor]] = {}  # small ones, whose norms are taken together
+        self._norms: dict[str, list[Tensor]] = {}
         self._sizes: dict[str, int] = {}
         self._scales: dict[str, float] = {}
         self._moved: dict[str, Tensor] = {}
         self._inputs: dict[str, list[Tensor]] = {}
-        self._met: list[str] = []
 
     @property
     def names(self) -> list[str]:
         """Those that a signal has reached, in the order of the forward pass."""
-        return [name for name in self._met if name in self._norms]
+        return [name for name in self._inputs if name in self._sizes]
 
-    def rms(self, name: str) -> Tensor:
-        """Root mean square over batch and units, of the gradient times N: a mean loss divides by N."""
-        return self._norms[name] * self.scale(name)
-
-    def norm(self, name: str) -> Tensor:
-        """Always float64, so that layers stay together, in their order."""
-        return self._norms[name]
+    def norms(self) -> Tensor:
+        """Of the signal at each of the layers, over batch and units: `(len(names),)`, float64."""
+        small = [(name, signal) for name, signals in self._signals.items() for signal in signals]
+        if small:
+            # In float64, as squares of 1e-20 are 0 in float32.
+            found = torch._foreach_norm([signal for _, signal in small], 2, torch.float64)
+            for (name, _), norm in zip(small, found, strict=True):
+                self._norms.setdefault(name, []).append(norm)
+            self._signals.clear()
+        return torch.stack([reduce(torch.hypot, self._norms[name]) for name in self.names])
 
     def scale(self, name: str) -> float:
-        """What makes an rms of a norm."""
+        """What makes of a layer's norm the root mean square of the gradient times N: a mean loss divides by N."""
         return self._scales[name]
 
     def moved(self, name: str) -> Tensor:
@@ -67,29 +71,12 @@ class Layers:
 
     def features(self) -> tuple[Tensor, Tensor] | None:
         """What went into the last layer: reals, then fakes, in one call or in two."""
-        inputs = self._inputs[self._met[-1]] if self._met else []
+        inputs = list(self._inputs.values())[-1] if self._inputs else []
         n = self._samples or (len(inputs[0]) if inputs else 0)
         if not inputs or sum(map(len, inputs)) < 2 * n:
             return None
         rows = torch.cat(inputs)
         return rows[:n], rows[n : 2 * n]
-
-    def copied(self) -> "Layers":
-        """What was heard, apart from what these layers will hear."""
-        copy = Layers(nn.Module(), self._listening, channels=self.channels, layers=self._layers)
-        copy.give(self.taken())
-        copy._norms = {name: value.clone() for name, value in self._norms.items()}
-        copy._moved = {name: value.clone() for name, value in self._moved.items()}
-        return copy
-
-    def taken(self) -> dict[str, Any]:
-        """What was heard."""
-        return {"met": self.names, "norms": self._norms, "scales": self._scales, "moved": self._moved}
-
-    def give(self, taken: Mapping[str, Any]) -> None:
-        """What was heard elsewhere by layers like these."""
-        self._met, self._norms = list(taken["met"]), dict(taken["norms"])
-        self._scales, self._moved = dict(taken["scales"]), dict(taken["moved"])
 
     @contextmanager
     def attached(self, samples: int | None = None) -> Iterator[None]:
@@ -106,11 +93,9 @@ class Layers:
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def called(layer: nn.Module, inputs: Any, output: Any) -> None:
             channel = -1 if isinstance(layer, CHANNELS_LAST) else 1
-            if name not in self._inputs:
-                self._met.append(name)
-                self._inputs[name] = []
+            met = self._inputs.setdefault(name, [])
             if self.channels and inputs and isinstance(inputs[0], Tensor):
-                self._inputs[name].append(inputs[0].detach())
+                met.append(inputs[0].detach())
             if isinstance(output, Tensor) and output.requires_grad:
                 output.register_hook(lambda gradient: self._heard(name, gradient, channel))  # type: ignore[no-untyped-call]
 
@@ -120,14 +105,11 @@ class Layers:
         if not self._listening():
             return
         g = gradient.detach()
-        # Squares of 1e-20 are 0 in float32; to convert a large tensor would cost more than that is worth.
-        small = g.numel() <= SMALL
-        norm = torch.linalg.vector_norm(g, dtype=torch.float64) if small else torch.linalg.vector_norm(g).double()
-        size = g.numel()
-        if name in self._norms:  # of another call in the same phase: reals, then fakes
-            norm = torch.hypot(norm, self._norms[name])
-            size += self._sizes[name]
-        self._norms[name], self._sizes[name] = norm, size
+        if g.numel() <= SMALL:
+            self._signals.setdefault(name, []).append(g)
+        else:
+            self._norms.setdefault(name, []).append(torch.linalg.vector_norm(g).double())
+        size = self._sizes[name] = self._sizes.get(name, 0) + g.numel()  # in one call or in two: reals, then fakes
         self._scales[name] = (self._samples or len(g)) / size**0.5
         if self.channels:
             places = [d for d in range(g.dim()) if d != channel % g.dim()] if g.dim() > 1 else ()

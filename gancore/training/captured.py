@@ -17,6 +17,7 @@ from torch import Tensor
 from gancore.contracts import Role
 from gancore.errors import RunFailed, first_line
 from gancore.health.probe import PhaseProbe
+from gancore.health.reading import Reading
 from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
@@ -111,7 +112,7 @@ class _Kept:
     graph: Graph
     drawn: Drawn
     numbers: list[tuple[str, Tensor]]
-    taps: PhaseProbe
+    reading: Reading
 
 
 @define(eq=False)
@@ -168,10 +169,12 @@ class Captured:
         hosts = back = None
         try:
             hosts, back = HostSide(_objects(game)), _WayBack(game, self.recorder.default_stream())
-            held, numbers, taps = _copied(drawn), Numbers(), probe.like(probe.held_out)
+            held, numbers, readings = _copied(drawn), Numbers(), list[Reading]()
 
             def work() -> None:
+                taps = probe.like(probe.held_out)
                 PLAINLY(game, role, held, index, numbers, measure, taps)
+                readings.append(taps.reading.packed())
 
             with self.recorder.aside():
                 PLAINLY(game, role, held, index, Numbers(), measure, probe.like(probe.held_out))
@@ -198,7 +201,7 @@ class Captured:
         if not difference <= TOLERANCE:
             self._say(f"{role}'s phase is not captured: what it changes would differ by {difference:.1g}")
             return None
-        return _Kept(graph, held, numbers.values(), taps)
+        return _Kept(graph, held, numbers.values(), readings[-1])
 
 
 class _Frozen(Exception):  # noqa: N818 - the name says it
@@ -259,7 +262,7 @@ def _report(kept: _Kept, numbers: Numbers, probe: PhaseProbe) -> None:
     copies = torch.stack(values).unbind() if alike else [value.clone() for value in values]
     for (name, _), value in zip(kept.numbers, copies, strict=True):
         numbers.add(name, value)
-    probe.give_all(kept.taps)
+    probe.give(kept.reading.of([tensor.clone() for tensor in kept.reading.tensors]))
 
 
 def _of_players(game: Game) -> list[Tensor]:

@@ -7,7 +7,7 @@ from typing import Literal
 from attrs import frozen
 
 from gancore.health.doctor import LEAST, Doctor
-from gancore.health.probe import RARELY, WEIGHED, PhaseProbe, Probe
+from gancore.health.probe import NOTHING, RARELY, WEIGHED, PhaseProbe, Probe
 from gancore.training.player import Player
 
 
@@ -38,12 +38,11 @@ class Checkup:
         step = index // phases
         due, rarely, weighed = self._rhythms
         rhythm, begin = player.slowest_penalty, step // weighed * weighed * phases
-        return self.probe.phase(
-            player.role,
-            whole=(step + 1) % due == 0 and index % phases == phases - 1,
-            weigh=rhythm > 0 and index % rhythm == 0 and index - rhythm < begin,
-            rare=(step + 1) % rarely == 0,
-        )
+        whole = (step + 1) % due == 0 and index % phases == phases - 1
+        weigh = rhythm > 0 and index % rhythm == 0 and index - rhythm < begin
+        if not (whole or weigh):
+            return NOTHING
+        return self.probe.phase(player.role, whole=whole, weigh=weigh, rare=(step + 1) % rarely == 0)
 
     @cached_property
     def _rhythms(self) -> tuple[int, int, int]:

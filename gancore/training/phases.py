@@ -41,6 +41,7 @@ class Eagerly:
         with probe.backward():
             # Asked for nothing else, it leaves out the gradient at a penalty's points: a sixteenth of an MLP's work.
             found.total.backward(inputs=player.parameters)  # type: ignore[no-untyped-call]
+        probe.gradients(player.parameters)
 
     def heard_by(self, say: Callable[[str], None]) -> None:
         """There is nothing to say."""
@@ -141,7 +142,7 @@ def update(
 ) -> None:
     """What is done with gradients: regularizers change them, one optimizer step, regularizers change parameters."""
     game.ranks.average_gradients(player.parameters)
-    probe.gradients(player.parameters)
+    probe.averaged(player.parameters)
     lazy = player.lazy_due(index)
     if measure or lazy:  # raw gradients, before any clipping
         norm = get_total_norm([p.grad for p in player.with_gradient() if p.grad is not None])

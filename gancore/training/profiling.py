@@ -343,7 +343,7 @@ class Labels:
         probe = NOTHING if checkup is None else checkup.taps(player, index, phases)
         if probe is NOTHING:
             return probe
-        own = ("given", "scored", "compared", "summed", "gradients", "before_update", "after_update")
+        own = ("given", "scored", "compared", "summed", "gradients", "averaged", "before_update", "after_update")
         return _Proxy(probe, **{name: self._part("probe", getattr(probe, name)) for name in own})
 
     def _taps_inside(self, probe: Any) -> Any:

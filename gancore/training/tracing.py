@@ -16,18 +16,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.stateless import _reparametrize_module
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from gancore.contracts import Role
 from gancore.health.probe import PhaseProbe
+from gancore.health.reading import Reading
 from gancore.training.draws import Draw, Giving, Noting, UntraceableError
 from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn, objective
 from gancore.training.phases import Game
 from gancore.training.player import Player
-
-_TENSOR = object()
 
 
 @frozen(eq=False)
@@ -39,13 +37,14 @@ class Traced:
         draws: what components draw in it, in order.
         trained: by parameter of the player, whether it has a gradient.
         numbers: names of the numbers for the log.
+        _reading: what the probe's is like.
     """
 
     graph: GraphModule
     draws: tuple[Draw, ...]
     trained: tuple[bool, ...]
     numbers: tuple[str, ...]
-    _taken: "tuple[TreeSpec, tuple[Any, ...]]"  # its shape, and its leaves, with _TENSOR for tensors
+    _reading: Reading
 
     def deliver(self, found: Sequence[Tensor], player: Player, numbers: Numbers, probe: PhaseProbe) -> None:
         """Put the outputs where the eager phase would have left them."""
@@ -55,9 +54,7 @@ class Traced:
         for name in self.numbers:
             numbers.add(name, next(outputs))
         if any(probe.kind):
-            spec, leaves = self._taken
-            taken = tree_unflatten([next(outputs) if leaf is _TENSOR else leaf for leaf in leaves], spec)
-            probe.give(taken, player.network)
+            probe.give(self._reading.of(outputs))
 
 
 def state_of(game: Game, clock: Tensor) -> list[Tensor]:
@@ -81,13 +78,12 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
     parts: dict[str, Any] = {}
 
     def run(*flat: Tensor) -> list[Tensor]:
-        gradients, numbers, taken = _differentiated(game, role, drawn, index, probe, flat)
+        gradients, numbers, reading = _differentiated(game, role, drawn, index, probe, flat)
         parts["trained"] = tuple(gradient is not None for gradient in gradients)
         parts["numbers"] = tuple(name for name, _ in numbers)
-        leaves, spec = tree_flatten(taken)
-        parts["taken"] = spec, tuple(_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves)
-        found = [*gradients, *(value for _, value in numbers), *leaves]
-        return [value.detach() for value in found if isinstance(value, Tensor)]
+        parts["reading"] = reading
+        found = [*gradients, *(value for _, value in numbers), *reading.tensors]
+        return [value.detach() for value in found if value is not None]
 
     examples = [value.detach() for value in inputs(state_of(game, clock), drawn, probe, ())]
     noting, before = Noting(), HostSide(objects_of(game))
@@ -114,9 +110,9 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
 
 def _differentiated(
     game: Game, role: Role, drawn: Drawn, index: int, probe: PhaseProbe, flat: Sequence[Tensor]
-) -> tuple[list[Tensor | None], list[tuple[str, Tensor]], dict[str, Any]]:
+) -> tuple[list[Tensor | None], list[tuple[str, Tensor]], Reading]:
     """The phase up to its update, with the inputs `flat` in the places of what they are: gradients, numbers, and what
-    the probe collected."""
+    the probe measured."""
     left = iter(flat)
     networks = {player.role: {name: next(left) for name in _tensors(player.network)} for player in _players(game)}
     clock = next(left)
@@ -135,17 +131,20 @@ def _differentiated(
         taps.summed(found.loss, found.penalties, player.parameters)
         with taps.backward():
             gradients = torch.autograd.grad(found.total, player.parameters, allow_unused=True)
-        if game.ranks.size == 1:  # otherwise it is the mean over all processes that is measured
-            _measure(player.parameters, gradients, taps)
+        _measure(player.parameters, gradients, taps, alone=game.ranks.size == 1)
     laid_out = [_laid_out(g, p) for g, p in zip(gradients, game.player(role).parameters, strict=True)]
-    return laid_out, numbers.values(), taps.taken()
+    return laid_out, numbers.values(), taps.reading.packed()
 
 
-def _measure(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], taps: PhaseProbe) -> None:
+def _measure(
+    parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], taps: PhaseProbe, *, alone: bool
+) -> None:
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     with torch.no_grad():
         taps.gradients(parameters)
+        if alone:  # otherwise it is the mean over all processes whose norm counts
+            taps.averaged(parameters)
     for parameter in parameters:
         parameter.grad = None
 

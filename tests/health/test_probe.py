@@ -330,7 +330,7 @@ def test_signals_far_below_float32s_squares_are_small_and_not_dead() -> None:
     with layers.attached():
         out = network(torch.randn(4, 3))
     (out.sum() * 1e-30).backward()
-    assert float(layers.rms("1")) == pytest.approx(4e-30, rel=1e-4)  # N times the gradient
+    assert float(layers.norms()[1]) * layers.scale("1") == pytest.approx(4e-30, rel=1e-4)  # N times the gradient
     assert bool((layers.moved("1") > 0).all())
 
 
@@ -410,6 +410,7 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
         with tap.backward():
             (loss + penalty).backward()
         tap.gradients(parameters)
+        tap.averaged(parameters)
         tap.before_update(parameters)
         torch.optim.SGD(parameters, 0.1).step()
         tap.after_update(parameters)
@@ -421,6 +422,7 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
         with tap.backward():
             (-score.mean()).backward()
         tap.gradients(list(G.parameters()))
+        tap.averaged(list(G.parameters()))
         probe.close(1)
         (closed,) = probe.state_dict()["closed"]
         assert closed["values"].device.type == DEVICE
@@ -464,6 +466,6 @@ def test_probes_of_neighbouring_steps_are_fetched_together(tmp_path: Path, monke
 def test_what_a_checkpoint_has_brought_along_is_taken_to_where_the_run_is() -> None:
     probe = Probe()
     probe.load_state_dict({"idle": {}, "dead": {}, "kept": {}, "collected": {"gap": torch.tensor(1.0)}, "closed": []})
-    probe.add("A", torch.empty((), device="meta"))
+    probe.phase("generator", whole=True).reading.add("A", torch.empty((), device="meta"))
     probe.close(1)
     assert probe.state_dict()["closed"][0]["values"].device.type == "meta"

@@ -88,11 +88,11 @@ class Detective(PhaseProbe):
                 if gradient is not None:
                     self._look(gradient, "penalty", f"gradient of penalty {key}")
 
-    def averaged(self, parameters: Sequence[Tensor]) -> None:
+    def averaged(self, gradients: Sequence[Tensor | None]) -> None:
         for name, parameter in self._networks[self._role].named_parameters():
             if parameter.grad is not None:
                 self._look(parameter.grad, "gradient", f"gradient of {self._role} {name}")
-        present = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        present = [gradient for gradient in gradients if gradient is not None]
         # Finite numbers whose squares overflow: the log's norm is infinite before any of them is.
         self._look(get_total_norm(present), "gradient", f"norm of the {self._role}'s gradient")
 

@@ -4,16 +4,16 @@ Measured at the layers' outputs (pre-activations): gradients of weights can look
 vanishes (Glorot & Bengio 2010, equation 14).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.utils.parametrize import is_parametrized
 
-SMALL = 65_536  # numbers that are cheap to convert, and to keep until the end of the backward pass
+SMALL = 65_536  # numbers that are cheap to convert
 EXCLUDED = (nn.Embedding, nn.EmbeddingBag)
 CHANNELS_LAST = (nn.Linear, nn.Bilinear)  # (N, ..., C); kernels give (N, C, ...)
 
@@ -22,44 +22,51 @@ class Layers:
     """The layers of one network, as one phase meets them.
 
     Args:
-        listening: whether a gradient that passes by now is one to measure.
+        layers: `weight_layers` of the network.
         channels: whether to look at every channel, and to keep what goes into the layers, too.
-        layers: the network's `weight_layers`, where they are known already.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        listening: Callable[[], bool],
-        *,
-        channels: bool = True,
-        layers: Mapping[str, nn.Module] | None = None,
-    ) -> None:
-        self._layers = weight_layers(network) if layers is None else layers
-        self._listening, self.channels = listening, channels
+    def __init__(self, layers: Mapping[str, nn.Module], *, channels: bool = True) -> None:
+        self._layers, self._channels = layers, channels
         self._samples: int | None = None
-        self._signals: dict[str, list[Tensor]] = {}  # small ones, whose norms are taken together
-        self._norms: dict[str, list[Tensor]] = {}
-        self._sizes: dict[str, int] = {}
+        self._met: list[tuple[str, int]] = []  # by edge: the layer, and the dimension of its channels
+        self._inputs: dict[str, list[Tensor]] = {}
+        self._signals: dict[str, list[Tensor]] = {}
         self._scales: dict[str, float] = {}
         self._moved: dict[str, Tensor] = {}
-        self._inputs: dict[str, list[Tensor]] = {}
+        self.edges: list[GradientEdge] = []
+
+    def heard(self, gradients: Sequence[Tensor | None]) -> None:
+        """What has passed by at the `edges`, one after the other; None where nothing did."""
+        for (name, channel), signal in zip(self._met, gradients, strict=True):
+            if signal is None:
+                continue
+            g = signal.detach()
+            self._signals.setdefault(name, []).append(g)
+            if self._channels:
+                places = [d for d in range(g.dim()) if d != channel % g.dim()] if g.dim() > 1 else ()
+                moved = g.abs().amax(places)
+                before = self._moved.get(name)
+                self._moved[name] = moved if before is None else torch.maximum(moved, before)
+        for name, signals in self._signals.items():
+            size = sum(signal.numel() for signal in signals)  # in one call or in two: reals, then fakes
+            self._scales[name] = (self._samples or len(signals[-1])) / size**0.5
 
     @property
     def names(self) -> list[str]:
         """Those that a signal has reached, in the order of the forward pass."""
-        return [name for name in self._inputs if name in self._sizes]
+        return [name for name in self._inputs if name in self._signals]
 
-    def norms(self) -> Tensor:
-        """Of the signal at each of the layers, over batch and units: `(len(names),)`, float64."""
-        small = [(name, signal) for name, signals in self._signals.items() for signal in signals]
-        if small:
-            # In float64, as squares of 1e-20 are 0 in float32.
-            found = torch._foreach_norm([signal for _, signal in small], 2, torch.float64)
-            for (name, _), norm in zip(small, found, strict=True):
-                self._norms.setdefault(name, []).append(norm)
-            self._signals.clear()
-        return torch.stack([reduce(torch.hypot, self._norms[name]) for name in self.names])
+    def norms(self) -> list[tuple[str, Tensor]]:
+        """Of the signal at each of the layers, over batch and units, with the layer's name: 0-d, float64. A layer that
+        was called twice has two."""
+        signals = [(name, signal) for name in self.names for signal in self._signals[name]]
+        # Squares of 1e-20 are 0 in float32; to convert a large tensor would cost more than that is worth.
+        small = [signal for _, signal in signals if signal.numel() <= SMALL]
+        large = [signal for _, signal in signals if signal.numel() > SMALL]
+        of_small = iter(torch._foreach_norm(small, 2, torch.float64) if small else ())
+        of_large = (norm.double() for norm in (torch._foreach_norm(large) if large else ()))
+        return [(name, next(of_small if signal.numel() <= SMALL else of_large)) for name, signal in signals]
 
     def scale(self, name: str) -> float:
         """What makes of a layer's norm the root mean square of the gradient times N: a mean loss divides by N."""
@@ -92,30 +99,15 @@ class Layers:
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def called(layer: nn.Module, inputs: Any, output: Any) -> None:
-            channel = -1 if isinstance(layer, CHANNELS_LAST) else 1
             met = self._inputs.setdefault(name, [])
-            if self.channels and inputs and isinstance(inputs[0], Tensor):
+            if self._channels and inputs and isinstance(inputs[0], Tensor):
                 met.append(inputs[0].detach())
             if isinstance(output, Tensor) and output.requires_grad:
-                output.register_hook(lambda gradient: self._heard(name, gradient, channel))  # type: ignore[no-untyped-call]
+                # The edge is that of the layer also where an activation writes into its output.
+                self.edges.append(get_gradient_edge(output))
+                self._met.append((name, -1 if isinstance(layer, CHANNELS_LAST) else 1))
 
         return called
-
-    def _heard(self, name: str, gradient: Tensor, channel: int) -> None:
-        if not self._listening():
-            return
-        g = gradient.detach()
-        if g.numel() <= SMALL:
-            self._signals.setdefault(name, []).append(g)
-        else:
-            self._norms.setdefault(name, []).append(torch.linalg.vector_norm(g).double())
-        size = self._sizes[name] = self._sizes.get(name, 0) + g.numel()  # in one call or in two: reals, then fakes
-        self._scales[name] = (self._samples or len(g)) / size**0.5
-        if self.channels:
-            places = [d for d in range(g.dim()) if d != channel % g.dim()] if g.dim() > 1 else ()
-            moved = g.abs().amax(places)
-            before = self._moved.get(name)
-            self._moved[name] = moved if before is None else torch.maximum(moved, before)
 
 
 def weight_layers(network: nn.Module) -> dict[str, nn.Module]:

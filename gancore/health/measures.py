@@ -33,11 +33,12 @@ def slope_at(fakes: Tensor, scores: Tensor) -> Tensor:
 
     Args:
         fakes: ||dL/dx_i||, `(N,)`.
-        scores: |dL/ds_i|, `(N,)`. Where it is 0, D's slope cannot be heard.
+        scores: dL/ds_i, `(N,)`. Where it is 0, D's slope cannot be heard.
     """
     heard = scores != 0
-    of_each = torch.where(heard, fakes / torch.where(heard, scores, 1), 0 * fakes)  # 0 * NaN is NaN
-    return of_each.sum() / heard.sum().clamp(min=1)
+    of_each = torch.where(heard, fakes / scores, 0 * fakes)  # 0 * NaN is NaN
+    found: Tensor = torch.linalg.vector_norm(of_each, 1) / heard.sum().clamp(min=1)
+    return found
 
 
 def auc(real: Tensor, fake: Tensor) -> Tensor:

@@ -9,18 +9,20 @@ Only two things need a backward of their own, on probed steps and through D alon
 the loss wants a D of bounded slope.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.utils import get_total_norm
 
 from gancore.contracts import ROLES, Role, Vitals
 from gancore.health.layers import Layers, weight_layers
 from gancore.health.measures import auc, distances, duplicates, slope_at, slope_between, slopes
-from gancore.health.reading import Reading, looked_at
+from gancore.health.reading import Label, Reading, looked_at
 
 WINDOW = 5  # looks in which a unit must not have moved at all to be called dead
 RARE = frozenset({
@@ -78,7 +80,7 @@ class Probe:
         """What was collected since the last time is of this step. Does not wait for the device: `fetched` does."""
         for reading in self._readings:
             if reading.moved is not None and reading.channels:
-                labels = [("dead", reading.role, name, 1.0) for name in reading.channels]
+                labels: list[Label] = [("dead", reading.role, name, 1.0) for name in reading.channels]
                 reading.parts.append((labels, self._shares_of_dead(reading, reading.moved)))
         if any(reading.parts for reading in self._readings):
             self._closed.append((step, self._readings))
@@ -87,34 +89,36 @@ class Probe:
     def fetched(self) -> list[Vitals]:
         """What was measured since the last time, step by step. Waits for the device, once for all of them."""
         closed, self._closed = self._closed, []
-        found: list[_Found] = [{"number": {}, "gradient": {}, "dead": {}} for _ in closed]
-        readings = [(place, reading) for place, (_, readings) in enumerate(closed) for reading in readings]
-        for place, labels, values in looked_at(readings):
-            for (kind, role, name, factor), value in zip(labels, values, strict=True):
-                found[place][kind].setdefault(role, {})[name] = value * factor
-        return [self._vitals(step, kinds) for (step, _), kinds in zip(closed, found, strict=True)]
+        found = looked_at([readings for _, readings in closed])
+        return [self._vitals(step, values) for (step, _), values in zip(closed, found, strict=True)]
 
     def fetch(self, step: int) -> Vitals:
         """What was measured last, with what was collected since as that of `step`."""
         self.close(step)
         return [Vitals(step, self._kept, {}), *self.fetched()][-1]
 
-    def _vitals(self, step: int, found: "_Found") -> Vitals:
-        numbers, gradients = found["number"].get("", {}), found["gradient"]
-        for role, signals in gradients.items():
-            first, *_, last = (*signals.values(), *signals.values())
-            numbers[f"rho/{role}"] = first / max(last, TINY)
-        if {"A", "B", "gradient/generator"} <= numbers.keys():
-            numbers["C"] = numbers["gradient/generator"] / max(numbers["A"] * numbers["B"], TINY)
-        self._kept |= {name: value for name, value in numbers.items() if name in RARE}
-        self._dead |= cast(dict[Role, dict[str, float]], found["dead"])
+    def _vitals(self, step: int, found: Iterable[tuple[Label, float]]) -> Vitals:
+        numbers: dict[str, float] = {}
+        gradients: dict[str, dict[str, float]] = {}
+        for (kind, role, name, factor), value in found:
+            value *= factor
+            if kind == "number":
+                numbers[name] = numbers[name] + value if name in numbers else value
+            elif kind == "gradient":
+                norms = gradients.setdefault(role, {})
+                norms[name] = math.hypot(norms[name], value) if name in norms else value
+            else:
+                self._dead.setdefault(cast(Role, role), {})[name] = value
         layers: dict[Role, dict[str, dict[str, float]]] = {}
         for role in ROLES:
             if role in gradients:
-                dead = self._dead.get(role, {})
-                layers[role] = {
-                    name: {"gradient": signal, "dead": dead.get(name, 0.0)} for name, signal in gradients[role].items()
-                }
+                signals, dead = gradients[role], self._dead.get(role, {})
+                first, *_, last = (*signals.values(), *signals.values())
+                numbers[f"rho/{role}"] = first / max(last, TINY)
+                layers[role] = {name: {"gradient": g, "dead": dead.get(name, 0.0)} for name, g in signals.items()}
+        if "gradient/generator" in numbers and "A" in numbers and "B" in numbers:
+            numbers["C"] = numbers["gradient/generator"] / max(numbers["A"] * numbers["B"], TINY)
+        self._kept |= {name: value for name, value in numbers.items() if name in RARE}
         return Vitals(step, {**self._kept, **numbers}, layers)
 
     def _shares_of_dead(self, reading: Reading, moved: Tensor) -> Tensor:
@@ -131,7 +135,7 @@ class Probe:
     def state_dict(self) -> dict[str, Any]:
         return {
             "idle": dict(self._idle),
-            "dead": self._dead,
+            "dead": {role: dict(shares) for role, shares in self._dead.items()},
             "kept": self._kept,
             "collected": {
                 name: value
@@ -143,7 +147,8 @@ class Probe:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._idle, self._kept, self._dead = dict(state["idle"]), dict(state["kept"]), dict(state["dead"])
+        self._idle, self._kept = dict(state["idle"]), dict(state["kept"])
+        self._dead = {role: dict(shares) for role, shares in state["dead"].items()}
         collected = Reading("discriminator")
         for name, value in state["collected"].items():
             collected.add(name, value)
@@ -158,10 +163,6 @@ class Probe:
         if self._networks.get(role) is not network:
             self._networks[role], self._weights[role] = network, weight_layers(network)
         return self._weights[role]
-
-
-_Found = dict[str, dict[str, dict[str, float]]]
-"""By kind of label, role and name."""
 
 
 def _as_one(step: int, readings: Sequence[Reading]) -> dict[str, Any]:
@@ -188,9 +189,8 @@ class PhaseProbe:
         self.reading = Reading(role)
         self._of_penalty: list[Tensor | None] = []
         self._layers: Layers | None = None
-        self._at_scores: list[Tensor] = []
-        self._at_fakes: Tensor | None = None
-        self._listening = False
+        self._scores: list[GradientEdge] = []
+        self._fakes: list[GradientEdge] = []
         self._slopes: Tensor | None = None
         self._before: list[Tensor] = []
         self._averaged = False  # whether the gradient's norm is known
@@ -201,7 +201,7 @@ class PhaseProbe:
             return nullcontext()
         if self._layers is None:
             known = self._probe.weight_layers(self._role, network)
-            self._layers = Layers(network, lambda: self._listening, channels=self._rare, layers=known)
+            self._layers = Layers(known, channels=self._rare)
         return self._layers.attached(samples)
 
     def passing(self, network: nn.Module) -> AbstractContextManager[object]:
@@ -216,11 +216,12 @@ class PhaseProbe:
         if self._probe is None or not self._whole:
             return
         if score.requires_grad:
-            score.register_hook(self._keep_score)  # type: ignore[no-untyped-call]
+            self._scores.append(get_gradient_edge(score))
         if fake is not None:
             if self._probe.mixes_samples and self._rare:
                 self._slopes = slopes(score, fake)
-            fake.register_hook(self._keep_fake)  # type: ignore[no-untyped-call]
+            if fake.requires_grad:
+                self._fakes.append(get_gradient_edge(fake))
 
     def compared(self, D: nn.Module, drawn: Pair, scores: Pair, labels: "tuple[Tensor | None, Tensor | None]") -> None:
         """Reals and fakes side by side, before augmentation, with their scores: balance and diversity."""
@@ -260,16 +261,14 @@ class PhaseProbe:
                 module.training = training
 
     def backward(self) -> AbstractContextManager[object]:
-        """Around the phase's own backward: gradients that penalties take for themselves are none of ours."""
-        return self._hearing() if self._whole else nullcontext()
+        """Around the phase's own backward."""
+        return nullcontext()
 
-    @contextmanager
-    def _hearing(self) -> Iterator[None]:
-        self._listening = True
-        try:
-            yield
-        finally:
-            self._listening = False
+    @property
+    def edges(self) -> list[GradientEdge]:
+        """Where the backward is to tell the gradient that passes by: that of the layers, of the scores, of the
+        fakes."""
+        return [*(self._layers.edges if self._layers else ()), *self._scores, *self._fakes]
 
     def summed(self, loss: Tensor, penalties: Mapping[str, Tensor], parameters: Sequence[Tensor]) -> None:
         """Before the backward: the penalties' own gradient. The loss's is the rest, as gradients add up."""
@@ -295,65 +294,69 @@ class PhaseProbe:
             return self
         return PhaseProbe(self._probe.apart(held_out), self._role, self._whole, self._weigh, self._rare)
 
-    def give(self, reading: Reading) -> None:
-        """Go on from here with what taps of the same kind have measured."""
+    def give(self, reading: Reading, *, averaged: bool = True) -> None:
+        """Go on from here with what taps of the same kind have measured; `averaged`: also there."""
         self.reading.take(reading)
-        self._averaged = f"gradient/{self._role}" in reading.names
+        self._averaged = averaged
 
-    def gradients(self, parameters: Sequence[Tensor]) -> None:
-        """After the backward, before the all-reduce: what has passed by."""
-        if self._whole:
-            self._attribute()
-            self._follow()
+    def gradients(self, gradients: Sequence[Tensor | None], passed: Sequence[Tensor | None]) -> None:
+        """After the backward, before the all-reduce.
+
+        Args:
+            gradients: of the parameters.
+            passed: what has passed by at the `edges`.
+        """
+        if self._whole and self._layers is not None:
+            left = iter(passed)
+            self._layers.heard([next(left) for _ in self._layers.edges])
+            at_scores, at_fakes = ([next(left) for _ in edges] for edges in (self._scores, self._fakes))
+            scores, fakes = ([x for x in some if x is not None] for some in (at_scores, at_fakes))
+            self._attribute(scores, fakes)
+            self._follow(self._layers, fakes if self._role == "generator" else scores)
         if self._of_penalty:
-            self._compare(parameters)
+            self._compare(self._of_penalty, gradients)
 
-    def averaged(self, parameters: Sequence[Tensor]) -> None:
+    def averaged(self, gradients: Sequence[Tensor | None]) -> None:
         """After the all-reduce, before clipping: the norm of what is left of the gradient."""
         if self._whole and not self._averaged:
-            norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
+            norms = torch._foreach_norm([gradient for gradient in gradients if gradient is not None])
             self.reading.add(f"gradient/{self._role}", torch.linalg.vector_norm(torch.stack(norms)))
 
-    def _compare(self, parameters: Sequence[Tensor]) -> None:
+    def _compare(self, of_penalty: Sequence[Tensor | None], gradients: Sequence[Tensor | None]) -> None:
         """The penalties' gradient with the loss's."""
-        of_loss = [
-            parameter.grad - gradient if gradient is not None else parameter.grad
-            for parameter, gradient in zip(parameters, self._of_penalty, strict=True)
-            if parameter.grad is not None
-        ]
-        penalty = get_total_norm([gradient for gradient in self._of_penalty if gradient is not None])
-        self.reading.add(f"penalty/{self._role}", penalty / (get_total_norm(of_loss) + TINY))
+        pairs = [(whole, part) for whole, part in zip(gradients, of_penalty, strict=True) if whole is not None]
+        of_loss = get_total_norm([whole if part is None else whole - part for whole, part in pairs])
+        penalty = get_total_norm([part for part in of_penalty if part is not None])
+        self.reading.add(f"penalty/{self._role}", penalty / (of_loss + TINY))
 
-    def _attribute(self) -> None:
+    def _attribute(self, at_scores: Sequence[Tensor], at_fakes: Sequence[Tensor]) -> None:
         """The slope of the loss, and of D."""
-        if not self._at_scores:
+        if not at_scores:
             return
-        a = torch.cat([gradient * len(gradient) for gradient in self._at_scores]).abs()
+        n = sum(map(len, at_scores))
+        for at_score, total in zip(at_scores, torch._foreach_norm(list(at_scores), 1), strict=True):
+            name = "A" if self._role == "generator" else "discriminator/A"
+            self.reading.add(name, total, len(at_score) / n)  # of N times the gradient, the mean
         if self._role == "discriminator":
-            self.reading.add("discriminator/A", a.mean())
             return
-        self.reading.add("A", a.mean())
         if self._slopes is not None:
             self.reading.add("B", self._slopes.mean())
-        elif self._at_fakes is not None and self._probe is not None and not self._probe.mixes_samples:
-            B = slope_at(torch.linalg.vector_norm(self._at_fakes.flatten(1), dim=1) * len(a), a)
-            self.reading.add("B", B)
+        elif at_fakes and self._probe is not None and not self._probe.mixes_samples:
+            of_each = torch.linalg.vector_norm(at_fakes[0].flatten(1), dim=1)
+            self.reading.add("B", slope_at(of_each, at_scores[0]))
 
-    def _follow(self) -> None:
+    def _follow(self, layers: Layers, at_output: Sequence[Tensor]) -> None:
         """The signal at every layer, and whether one came to the network's output."""
-        layers, reading = self._layers, self.reading
-        if layers is None or not layers.names:
+        if not layers.names:
             return
-        labels = tuple(("gradient", self._role, name, layers.scale(name)) for name in layers.names)
-        reading.parts.append((labels, layers.norms()))
+        for name, norm in layers.norms():
+            self.reading.add(name, norm, layers.scale(name), kind="gradient", role=self._role)
         if self._rare:
             moved = {name: layers.moved(name).reshape(-1) for name in layers.names}
-            reading.channels = {name: len(channels) for name, channels in moved.items()}
-            reading.moved = torch.cat(list(moved.values())) != 0
-            at_fakes = [] if self._at_fakes is None else [self._at_fakes]
-            at_output = at_fakes if self._role == "generator" else self._at_scores
+            self.reading.channels = {name: len(channels) for name, channels in moved.items()}
+            self.reading.moved = torch.cat(list(moved.values())) != 0
             if at_output:
-                reading.arrived = torch.stack([gradient.any() for gradient in at_output]).any()
+                self.reading.arrived = torch.stack([gradient.any() for gradient in at_output]).any()
 
     def before_update(self, parameters: Sequence[Tensor]) -> None:
         if self._rare:
@@ -367,14 +370,6 @@ class PhaseProbe:
         steps = torch.stack([step.std() for step in torch._foreach_sub(now, self._before)])
         weights = torch.stack([weight.std() for weight in self._before])
         self.reading.add(f"update/{self._role}", (steps / (weights + TINY)).median())
-
-    def _keep_score(self, gradient: Tensor) -> None:
-        if self._listening:
-            self._at_scores.append(gradient.detach())
-
-    def _keep_fake(self, gradient: Tensor) -> None:
-        if self._listening:
-            self._at_fakes = gradient.detach()
 
 
 NOTHING = PhaseProbe(None, "generator", whole=False, weigh=False)

@@ -1,6 +1,7 @@
 """What phases have measured: labelled tensors, left on the device until somebody looks."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import attrs
 import torch
@@ -9,12 +10,11 @@ from torch import Tensor
 
 from gancore.contracts import Role
 
-Label = tuple[str, str, str, float]
-"""Of a measured value: number, gradient or dead; the network's role, if it is of a layer; name; a factor."""
+Kind = Literal["number", "gradient", "dead"]
+Label = tuple[Kind, str, str, float]
+"""Of a measured value: its kind; the network's role, if it is of a layer; its name; a factor.
 
-
-def number(name: str) -> Label:
-    return "number", "", name, 1.0
+Several values with one name are parts of one: of numbers the sum counts, of gradients, which are norms, the norm."""
 
 
 @define(eq=False)
@@ -35,19 +35,14 @@ class Reading:
     moved: Tensor | None = None
     arrived: Tensor | None = None
 
-    def add(self, name: str, value: Tensor) -> None:
-        """A number, 0-d."""
-        self.parts.append(((number(name),), value.detach()))
+    def add(self, name: str, value: Tensor, factor: float = 1.0, *, kind: Kind = "number", role: str = "") -> None:
+        """One value, 0-d."""
+        self.parts.append((((kind, role, name, factor),), value.detach()))
 
     def take(self, other: "Reading") -> None:
         """What was measured in another phase like this one."""
         self.parts += other.parts
         self.channels, self.moved, self.arrived = other.channels, other.moved, other.arrived
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Of everything with a label."""
-        return frozenset(name for labels, _ in self.parts for _, _, name, _ in labels)
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -61,12 +56,26 @@ class Reading:
         return Reading(self.role, parts, self.channels, moved, arrived)
 
     def packed(self) -> "Reading":
-        """The same, in one vector: what a graph leaves is to be few tensors."""
+        """The same, in one vector and with one value for a name: what a graph leaves is to be little."""
         if not self.parts:
             return self
-        order, values = joined([value for _, value in self.parts])
-        labels = tuple(label for place in order for label in self.parts[place][0])
-        return attrs.evolve(self, parts=[(labels, values)])
+        singles: dict[tuple[Kind, str, str], list[tuple[float, Tensor]]] = {}
+        parts: list[tuple[Sequence[Label], Tensor]] = []
+        for labels, value in self.parts:
+            if value.dim() == 0:
+                ((kind, role, name, factor),) = labels
+                singles.setdefault((kind, role, name), []).append((factor, value))
+            else:
+                parts.append((labels, value))
+        for (kind, role, name), found in singles.items():
+            factor, value = found[0]
+            if len(found) > 1:
+                values = torch.stack([value * factor for factor, value in found])
+                factor, value = 1.0, values.sum() if kind == "number" else torch.linalg.vector_norm(values)
+            parts.append((((kind, role, name, factor),), value))
+        order, vector = joined([value for _, value in parts])
+        packed = tuple(label for place in order for label in parts[place][0])
+        return attrs.evolve(self, parts=[(packed, vector)])
 
 
 def joined(values: Sequence[Tensor]) -> tuple[list[int], Tensor]:
@@ -86,14 +95,21 @@ def joined(values: Sequence[Tensor]) -> tuple[list[int], Tensor]:
     return [place for places in kinds.values() for place in places], torch.cat(parts)
 
 
-def looked_at(readings: Sequence[tuple[int, Reading]]) -> Iterator[tuple[int, Sequence[Label], list[float]]]:
-    """The values of numbered readings, piece by piece with their number. Waits for the device, once."""
-    pieces = [(number, labels, value) for number, reading in readings for labels, value in reading.parts]
+def looked_at(steps: Sequence[Sequence[Reading]]) -> list[list[tuple[Label, float]]]:
+    """The values of each step's readings, with their labels. Waits for the device, once."""
+    found: list[list[tuple[Label, float]]] = [[] for _ in steps]
+    pieces = [
+        (of_step, labels, value)
+        for of_step, readings in zip(found, steps, strict=True)
+        for reading in readings
+        for labels, value in reading.parts
+    ]
     if not pieces:
-        return
-    order, values = joined([value for _, _, value in pieces])
+        return found
+    order, values = joined([value for *_, value in pieces])
     floats, begin = values.tolist(), 0
     for place in order:
-        number, labels, _ = pieces[place]
-        yield number, labels, floats[begin : begin + len(labels)]
+        of_step, labels, _ = pieces[place]
+        of_step += zip(labels, floats[begin : begin + len(labels)], strict=True)
         begin += len(labels)
+    return found

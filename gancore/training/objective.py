@@ -4,8 +4,8 @@ Pure tensor code. No line here waits for the device, branches on a tensor's valu
 can be traced once and compiled, or captured as a CUDA graph. What is host work (which reals come next) is drawn before.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from attrs import frozen
@@ -57,6 +57,28 @@ def objective(
     """Of a player's `index`-th phase."""
     of = _of_discriminator if role == "discriminator" else _of_generator
     return of(game, drawn, index, numbers, probe)
+
+
+def differentiated(found: Objective, parameters: Sequence[Tensor], probe: PhaseProbe = NOTHING) -> list[Tensor | None]:
+    """The gradient of the objective, by parameter; None for those that it does not depend on."""
+    probe.summed(found.loss, found.penalties, parameters)
+    wanted: list[Any] = [*parameters, *probe.edges]
+    with probe.backward():
+        # Asked for nothing else, it leaves out the gradient at a penalty's points: a sixteenth of an MLP's work.
+        found_at = torch.autograd.grad(found.total, wanted, allow_unused=True)
+    gradients = [_laid_out(*pair) for pair in zip(found_at, parameters, strict=False)]
+    with torch.no_grad():
+        probe.gradients(gradients, found_at[len(parameters) :])
+    return gradients
+
+
+def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """In the order of its parameter in memory: a fused update walks through both as they lie."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_strided(parameter.shape, parameter.stride(), dtype=gradient.dtype, device=gradient.device).copy_(
+        gradient
+    )
 
 
 def _of_discriminator(game: "Game", drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> Objective:

@@ -1,9 +1,10 @@
 """The two phases of a step: one update of D, one update of G. Each draws, differentiates its objective and updates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from attrs import frozen
+from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from gancore.contracts import Loss, Role
@@ -11,7 +12,7 @@ from gancore.health.probe import NOTHING, PhaseProbe
 from gancore.training.feed import Feed
 from gancore.training.latents import Latents
 from gancore.training.numbers import Numbers
-from gancore.training.objective import Drawn, objective
+from gancore.training.objective import Drawn, differentiated, objective
 from gancore.training.player import Player
 from gancore.training.precision import Precision
 from gancore.training.ranks import ALONE, Ranks
@@ -35,16 +36,27 @@ class Eagerly:
     def __call__(self, game: "Game", role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> None:
         player = game.player(role)
         found = objective(game, role, drawn, index, numbers, probe)
-        probe.summed(found.loss, found.penalties, player.parameters)
-        for parameter in player.parameters:
+        for parameter in player.parameters:  # before there are others: two of each are not to be kept
             parameter.grad = None
-        with probe.backward():
-            # Asked for nothing else, it leaves out the gradient at a penalty's points: a sixteenth of an MLP's work.
-            found.total.backward(inputs=player.parameters)  # type: ignore[no-untyped-call]
-        probe.gradients(player.parameters)
+        gradients = differentiated(found, player.parameters, probe)
+        for parameter, gradient in zip(player.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        places = [gradient.data_ptr() for gradient in gradients if gradient is not None]
+        if len(places) > len(set(places)):
+            _give_own_memory(player.parameters)
 
     def heard_by(self, say: Callable[[str], None]) -> None:
         """There is nothing to say."""
+
+
+def _give_own_memory(parameters: Sequence[Tensor]) -> None:
+    """Two parameters that are added up have one gradient, and each of them may be clipped in place."""
+    seen = set()
+    for parameter in parameters:
+        if parameter.grad is not None:
+            if parameter.grad.data_ptr() in seen:
+                parameter.grad = parameter.grad.clone()
+            seen.add(parameter.grad.data_ptr())
 
 
 EAGER = Eagerly()
@@ -142,7 +154,8 @@ def update(
 ) -> None:
     """What is done with gradients: regularizers change them, one optimizer step, regularizers change parameters."""
     game.ranks.average_gradients(player.parameters)
-    probe.averaged(player.parameters)
+    if probe is not NOTHING:
+        probe.averaged([parameter.grad for parameter in player.parameters])
     lazy = player.lazy_due(index)
     if measure or lazy:  # raw gradients, before any clipping
         norm = get_total_norm([p.grad for p in player.with_gradient() if p.grad is not None])

@@ -6,7 +6,7 @@ of the arithmetic of a WGAN-GP critic, and more of its time. In a graph that can
 
 Zero times anything counts as zero here, also times NaN, which is in the forward pass too and is found there.
 
-Outer products are products of elements, and norms sums of squares: inductor would call a library for each of them.
+Outer products are products of elements, and norms sums: inductor would call a library for each of them.
 """
 
 import operator
@@ -76,7 +76,7 @@ def simplify(graph: GraphModule) -> GraphModule:
         elif node.target is _aten.mm.default and node.args[0].meta["val"].shape[1] == 1:
             node.target = _aten.mul.Tensor  # (M, 1) (1, N)
         elif node.target is _aten.linalg_vector_norm.default:
-            _sum_squares(graph, node, *node.args, **node.kwargs)
+            _as_sum(graph, node, *node.args, **node.kwargs)
         elif node.target is _aten._foreach_norm.Scalar:
             _norm_each(graph, node)
     for node in list(graph.graph.nodes):
@@ -114,7 +114,7 @@ def _alike(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.stride() == b.stride()
 
 
-def _sum_squares(
+def _as_sum(
     graph: GraphModule,
     node: Node,
     x: Any,
@@ -124,15 +124,17 @@ def _sum_squares(
     *,
     dtype: Any = None,
 ) -> None:
-    """In the place of a norm of x, over some dimensions or all of them."""
-    if order != 2 or not x.meta["val"].is_floating_point() or x.meta["val"].dtype == torch.float16:
+    """In the place of a norm of x, over some dimensions or all of them: sums of squares, or of absolute values."""
+    if order not in (1, 2) or not x.meta["val"].is_floating_point() or x.meta["val"].dtype == torch.float16:
         return
     with graph.graph.inserting_before(node):
         if dtype is not None and dtype != x.meta["val"].dtype:
             x = graph.graph.call_function(_aten._to_copy.default, (x,), {"dtype": dtype})
-        squares = graph.graph.call_function(_aten.mul.Tensor, (x, x))
-        total = graph.graph.call_function(_aten.sum.dim_IntList, (squares, list(places or ()), keepdim))
-        norm = graph.graph.call_function(_aten.sqrt.default, (total,))
+        operation, operands = (_aten.mul.Tensor, (x, x)) if order == 2 else (_aten.abs.default, (x,))
+        summands = graph.graph.call_function(operation, operands)
+        norm = graph.graph.call_function(_aten.sum.dim_IntList, (summands, list(places or ()), keepdim))
+        if order == 2:
+            norm = graph.graph.call_function(_aten.sqrt.default, (norm,))
     norm.meta["val"] = node.meta["val"]
     node.replace_all_uses_with(norm)
 
@@ -142,7 +144,7 @@ def _norm_each(graph: GraphModule, node: Node) -> None:
     for user in list(node.users):
         if user.target is operator.getitem:
             x: Any = cast(Any, tensors)[user.args[1]]
-            _sum_squares(graph, user, x, *order[:1], dtype=node.kwargs.get("dtype", (*order, None, None)[1]))
+            _as_sum(graph, user, x, *order[:1], dtype=node.kwargs.get("dtype", (*order, None, None)[1]))
 
 
 def _put_zeros(graph: GraphModule, node: Node) -> None:

@@ -23,7 +23,7 @@ from gancore.health.reading import Reading
 from gancore.training.draws import Draw, Giving, Noting, UntraceableError
 from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
-from gancore.training.objective import Drawn, objective
+from gancore.training.objective import Drawn, differentiated, objective
 from gancore.training.phases import Game
 from gancore.training.player import Player
 
@@ -37,7 +37,7 @@ class Traced:
         draws: what components draw in it, in order.
         trained: by parameter of the player, whether it has a gradient.
         numbers: names of the numbers for the log.
-        _reading: what the probe's is like.
+        _reading: what the probe's is like; _averaged: with the gradients as they are after the all-reduce.
     """
 
     graph: GraphModule
@@ -45,6 +45,7 @@ class Traced:
     trained: tuple[bool, ...]
     numbers: tuple[str, ...]
     _reading: Reading
+    _averaged: bool
 
     def deliver(self, found: Sequence[Tensor], player: Player, numbers: Numbers, probe: PhaseProbe) -> None:
         """Put the outputs where the eager phase would have left them."""
@@ -54,7 +55,7 @@ class Traced:
         for name in self.numbers:
             numbers.add(name, next(outputs))
         if any(probe.kind):
-            probe.give(self._reading.of(outputs))
+            probe.give(self._reading.of(outputs), averaged=self._averaged)
 
 
 def state_of(game: Game, clock: Tensor) -> list[Tensor]:
@@ -81,7 +82,7 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
         gradients, numbers, reading = _differentiated(game, role, drawn, index, probe, flat)
         parts["trained"] = tuple(gradient is not None for gradient in gradients)
         parts["numbers"] = tuple(name for name, _ in numbers)
-        parts["reading"] = reading
+        parts["reading"], parts["averaged"] = reading, game.ranks.size == 1
         found = [*gradients, *(value for _, value in numbers), *reading.tensors]
         return [value.detach() for value in found if value is not None]
 
@@ -128,25 +129,10 @@ def _differentiated(
     with _swapped(game, networks, clock) as at_clock, torch.enable_grad():
         player = at_clock.player(role)
         found = objective(at_clock, role, given, index, numbers, taps)
-        taps.summed(found.loss, found.penalties, player.parameters)
-        with taps.backward():
-            gradients = torch.autograd.grad(found.total, player.parameters, allow_unused=True)
-        _measure(player.parameters, gradients, taps, alone=game.ranks.size == 1)
-    laid_out = [_laid_out(g, p) for g, p in zip(gradients, game.player(role).parameters, strict=True)]
-    return laid_out, numbers.values(), taps.reading.packed()
-
-
-def _measure(
-    parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], taps: PhaseProbe, *, alone: bool
-) -> None:
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    with torch.no_grad():
-        taps.gradients(parameters)
-        if alone:  # otherwise it is the mean over all processes whose norm counts
-            taps.averaged(parameters)
-    for parameter in parameters:
-        parameter.grad = None
+        gradients = differentiated(found, player.parameters, taps)
+    if game.ranks.size == 1:  # otherwise it is the mean over all processes whose norm counts
+        taps.averaged(gradients)
+    return gradients, numbers.values(), taps.reading.packed()
 
 
 @contextmanager
@@ -220,12 +206,3 @@ def _players(game: Game) -> tuple[Player, Player]:
 
 def _tensors(network: nn.Module) -> dict[str, Tensor]:
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
-
-
-def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """In the order of its parameter in memory: a fused update walks through both as they lie."""
-    if gradient is None or gradient.stride() == parameter.stride():
-        return gradient
-    return torch.empty_strided(parameter.shape, parameter.stride(), dtype=gradient.dtype, device=gradient.device).copy_(
-        gradient
-    )

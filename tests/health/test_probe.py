@@ -16,9 +16,10 @@ from torch import Tensor, nn
 import gancore
 from gancore.health.layers import Layers, weight_layers
 from gancore.health.measures import auc, distances, duplicates, slope_at
-from gancore.health.probe import WINDOW, Probe
+from gancore.health.probe import WINDOW, PhaseProbe, Probe
 from gancore.testing.device_safe import DEVICE, device_safe
 from gancore.training.numbers import Numbers
+from gancore.training.objective import Objective, differentiated
 from gancore.training.phases import discriminator_phase, generator_phase
 from gancore.training.player import Player, Regularizer
 from gancore.training.recorder import Tape
@@ -56,6 +57,10 @@ def assembled(tmp_path: Path) -> Callable[..., Any]:
         return run
 
     return assemble
+
+
+def differentiate(tap: PhaseProbe, loss: Tensor, network: nn.Module, penalties: Any = ()) -> list[Tensor | None]:
+    return differentiated(Objective(loss, dict(penalties)), list(network.parameters()), tap)
 
 
 def norm(tensors: Any) -> float:
@@ -224,9 +229,7 @@ def test_units_are_dead_when_nothing_moved_them_for_five_probes() -> None:
         tap = probe.phase("generator", whole=True)
         with tap.watching(network):
             score = network(torch.randn(8, 2))
-        with tap.backward():
-            score.mean().backward()
-        tap.gradients(list(network.parameters()))
+        differentiate(tap, score.mean(), network)
         shares.append(probe.fetch(step).layers["generator"]["first"]["dead"])
     assert shares == [0, 0, 0, 0, 0.5, 0.5]
     again = Probe()
@@ -243,9 +246,7 @@ def dead_after(network: nn.Module, D: Callable[[Tensor], Tensor], size: tuple[in
             fake = network(torch.ones(size))
         score = D(fake)
         tap.scored(score, fake)
-        with tap.backward():
-            score.mean().backward()
-        tap.gradients(list(network.parameters()))
+        differentiate(tap, score.mean(), network)
         shares.append(next(iter(probe.fetch(step).layers["generator"].values()))["dead"])
     return shares
 
@@ -276,13 +277,16 @@ def test_channels_of_linear_layers_are_the_last_dimension() -> None:
         network[0].bias.copy_(torch.tensor([1.0, 1.0, 1.0, -100.0]))  # type: ignore[union-attr, operator]
         network[2].weight.fill_(1.0)  # type: ignore[union-attr, operator]
     assert dead_after(network, mean, (8, 3, 2))[-1] == 0.25
-    layers = Layers(network, lambda: True)
+    layers = Layers(weight_layers(network))
     with layers.attached():
-        network(torch.ones(8, 3, 2)).sum().backward()
+        out = network(torch.ones(8, 3, 2))
+    layers.heard(torch.autograd.grad(out.sum(), layers.edges))
     assert [tuple(layers.moved(name).shape) for name in layers.names] == [(4,), (1,)]
-    kernels = Layers(nn.Sequential(nn.Conv1d(2, 5, 1)), lambda: True)
+    kernel = nn.Conv1d(2, 5, 1)
+    kernels = Layers({"0": kernel})
     with kernels.attached():
-        kernels._layers["0"](torch.ones(8, 2, 3)).sum().backward()
+        out = kernel(torch.ones(8, 2, 3))
+    kernels.heard(torch.autograd.grad(out.sum(), kernels.edges))
     assert kernels.moved("0").shape == (5,)
 
 
@@ -326,11 +330,13 @@ def test_penalties_are_weighed_where_all_are_due(rhythms: tuple[int, ...], toget
 
 def test_signals_far_below_float32s_squares_are_small_and_not_dead() -> None:
     network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
-    layers = Layers(network, lambda: True)
+    layers = Layers(weight_layers(network))
     with layers.attached():
         out = network(torch.randn(4, 3))
-    (out.sum() * 1e-30).backward()
-    assert float(layers.norms()[1]) * layers.scale("1") == pytest.approx(4e-30, rel=1e-4)  # N times the gradient
+    layers.heard(torch.autograd.grad(out.sum() * 1e-30, layers.edges))
+    assert float(dict(layers.norms())["1"]) * layers.scale("1") == pytest.approx(
+        4e-30, rel=1e-4
+    )  # N times the gradient
     assert bool((layers.moved("1") > 0).all())
 
 
@@ -343,9 +349,7 @@ def test_gradients_that_penalties_take_for_themselves_are_not_measured() -> None
         score = network(x).squeeze(1)
     tap.scored(score)
     torch.autograd.grad(score.sum(), x, create_graph=True)  # as r1 would
-    with tap.backward():
-        score.mean().backward()
-    tap.gradients(list(network.parameters()))
+    differentiate(tap, score.mean(), network)
     assert probe.fetch(1).numbers["discriminator/A"] == pytest.approx(1.0)
 
 
@@ -406,11 +410,10 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
         tap.scored(fake_score)
         tap.compared(D, (real, fake), (real_score, fake_score), (None, None))
         loss, penalty = fake_score.mean() - real_score.mean(), D(real).square().mean()
-        tap.summed(loss, {"penalty": penalty}, parameters)
-        with tap.backward():
-            (loss + penalty).backward()
-        tap.gradients(parameters)
-        tap.averaged(parameters)
+        gradients = differentiate(tap, loss, D, {"penalty": penalty})
+        tap.averaged(gradients)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
         tap.before_update(parameters)
         torch.optim.SGD(parameters, 0.1).step()
         tap.after_update(parameters)
@@ -419,10 +422,7 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
             made = G(z)
         score = D(made)
         tap.scored(score, made)
-        with tap.backward():
-            (-score.mean()).backward()
-        tap.gradients(list(G.parameters()))
-        tap.averaged(list(G.parameters()))
+        tap.averaged(differentiate(tap, -score.mean(), G))
         probe.close(1)
         (closed,) = probe.state_dict()["closed"]
         assert closed["values"].device.type == DEVICE

@@ -163,8 +163,9 @@ def test_norms_are_sums(dtype):
         norm = torch.linalg.vector_norm
         each = torch._foreach_norm([x, y], 2, dtype)
         largest = torch._foreach_norm([x, y], torch.inf)
-        over = norm(x, dim=1), norm(x, dim=0, keepdim=True), norm(x), norm(x, dtype=dtype), norm(x, 1), norm(y, 1, dim=0, dtype=dtype), norm(x, 3)
-        return [*each, *largest, *over, *torch._foreach_norm([y])]
+        over = norm(x, dim=1), norm(x, dim=0, keepdim=True), norm(x), norm(x, dtype=dtype), norm(x, 3)
+        absolute = norm(x, 1), norm(y, 1, dim=0, dtype=dtype)
+        return [*each, *largest, *over, *absolute, *torch._foreach_norm([y])]
 
     x, y = rand(3, 4).float(), rand(5).float()
     graph = simplify(traced(function, x, y))

@@ -9,9 +9,12 @@ Only two things need a backward of their own, on probed steps and through D alon
 the loss wants a D of bounded slope.
 """
 
+import itertools
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from statistics import median_low
 from typing import Any, ClassVar, cast
 
 import torch
@@ -22,7 +25,7 @@ from torch.nn.utils import get_total_norm
 from gancore.contracts import ROLES, Role, Vitals
 from gancore.health.layers import Layers, weight_layers
 from gancore.health.measures import auc, distances, duplicates, slope_at, slope_between, slopes
-from gancore.health.reading import Label, Reading, looked_at
+from gancore.health.reading import Kind, Label, Reading, looked_at
 
 WINDOW = 5  # looks in which a unit must not have moved at all to be called dead
 RARE = frozenset({
@@ -57,10 +60,10 @@ class Probe:
         self._readings: list[Reading] = []  # of phases since the last probe was closed
         self._closed: list[tuple[int, list[Reading]]] = []  # probes that were not fetched yet, by their steps
         self._kept: dict[str, float] = {}  # of what is not measured in every probe
-        self._dead: dict[Role, dict[str, float]] = {}  # the shares that were last measured
+        self._dead: dict[str, dict[str, float]] = {}  # the shares that were last measured
         self._networks: dict[Role, nn.Module] = {}
         self._weights: dict[Role, Mapping[str, nn.Module]] = {}
-        self._idle: dict[Role, Tensor] = {}  # by channel: probes in a row without any signal
+        self._idle: dict[str, list[int]] = {}  # by role, channel by channel: probes in a row without any signal
 
     def phase(self, role: Role, *, whole: bool, weigh: bool = False, rare: bool = True) -> "PhaseProbe":
         """The taps of one phase: `whole` measures all of it, `weigh` its penalties against its loss, `rare` also what
@@ -78,10 +81,6 @@ class Probe:
 
     def close(self, step: int) -> None:
         """What was collected since the last time is of this step. Does not wait for the device: `fetched` does."""
-        for reading in self._readings:
-            if reading.moved is not None and reading.channels:
-                labels: list[Label] = [("dead", reading.role, name, 1.0) for name in reading.channels]
-                reading.parts.append((labels, self._shares_of_dead(reading, reading.moved)))
         if any(reading.parts for reading in self._readings):
             self._closed.append((step, self._readings))
         self._readings = []
@@ -89,52 +88,74 @@ class Probe:
     def fetched(self) -> list[Vitals]:
         """What was measured since the last time, step by step. Waits for the device, once for all of them."""
         closed, self._closed = self._closed, []
-        found = looked_at([readings for _, readings in closed])
-        return [self._vitals(step, values) for (step, _), values in zip(closed, found, strict=True)]
+        values = iter(looked_at([value for _, readings in closed for reading in readings for value in reading.tensors]))
+        return [
+            self._vitals(step, [(labels, next(values)) for reading in readings for labels, _ in reading.parts])
+            for step, readings in closed
+        ]
 
     def fetch(self, step: int) -> Vitals:
         """What was measured last, with what was collected since as that of `step`."""
         self.close(step)
         return [Vitals(step, self._kept, {}), *self.fetched()][-1]
 
-    def _vitals(self, step: int, found: Iterable[tuple[Label, float]]) -> Vitals:
+    def _vitals(self, step: int, found: Iterable[tuple[Sequence[Label], list[float]]]) -> Vitals:
         numbers: dict[str, float] = {}
-        gradients: dict[str, dict[str, float]] = {}
-        for (kind, role, name, factor), value in found:
-            value *= factor
-            if kind == "number":
-                numbers[name] = numbers[name] + value if name in numbers else value
-            elif kind == "gradient":
-                norms = gradients.setdefault(role, {})
-                norms[name] = math.hypot(norms[name], value) if name in norms else value
-            else:
-                self._dead.setdefault(cast(Role, role), {})[name] = value
-        layers: dict[Role, dict[str, dict[str, float]]] = {}
+        others: dict[Kind, dict[str, dict[str, float]]] = defaultdict(dict)
+        channels: dict[str, dict[str, list[float]]] = {}
+        for labels, values in found:
+            if labels[0][0] == "channel":
+                begin = 0
+                for (_, role, name, _), group in itertools.groupby(labels):
+                    end = begin + len(list(group))
+                    channels.setdefault(role, {}).setdefault(name, []).extend(values[begin:end])
+                    begin = end
+                continue
+            for (kind, role, name, factor), value in zip(labels, values, strict=True):
+                value *= factor
+                if kind == "number":
+                    numbers[name] = numbers[name] + value if name in numbers else value
+                else:
+                    named = others[kind].setdefault(role, {})
+                    named[name] = math.hypot(named[name], value) if name in named else value
+        for role, layers in channels.items():
+            arrived = others["arrived"].get(role, {}).values()
+            self._dead[role] = self._shares_of_dead(role, layers, any(arrived) if arrived else True)
+        for role, steps in others["step"].items():
+            weights = others["weight"][role]
+            numbers[f"update/{role}"] = _median([step / (weights[name] + TINY) for name, step in steps.items()])
+        of_layers: dict[Role, dict[str, dict[str, float]]] = {}
         for role in ROLES:
-            if role in gradients:
-                signals, dead = gradients[role], self._dead.get(role, {})
+            if signals := others["gradient"].get(role):
                 first, *_, last = (*signals.values(), *signals.values())
                 numbers[f"rho/{role}"] = first / max(last, TINY)
-                layers[role] = {name: {"gradient": g, "dead": dead.get(name, 0.0)} for name, g in signals.items()}
+                dead = self._dead.get(role, {})
+                of_layers[role] = {name: {"gradient": g, "dead": dead.get(name, 0.0)} for name, g in signals.items()}
         if "gradient/generator" in numbers and "A" in numbers and "B" in numbers:
             numbers["C"] = numbers["gradient/generator"] / max(numbers["A"] * numbers["B"], TINY)
         self._kept |= {name: value for name, value in numbers.items() if name in RARE}
-        return Vitals(step, {**self._kept, **numbers}, layers)
+        return Vitals(step, {**self._kept, **numbers}, of_layers)
 
-    def _shares_of_dead(self, reading: Reading, moved: Tensor) -> Tensor:
+    def _shares_of_dead(self, role: str, layers: Mapping[str, Sequence[float]], arrived: bool) -> dict[str, float]:
         """For every layer, the share of channels without any signal in the last WINDOW probes in which one arrived at
         the network's output: where nothing is to be heard, its units are not to blame for hearing nothing."""
-        idle = self._idle.get(reading.role)
-        if idle is None or idle.shape != moved.shape:
-            idle = torch.zeros_like(moved, dtype=torch.int32)
-        idle = torch.where(moved, 0, idle.to(moved.device) + (1 if reading.arrived is None else reading.arrived))
-        self._idle[reading.role] = idle
-        parts = torch.split((idle >= WINDOW).float(), list(reading.channels.values()))
-        return torch.stack([part.mean() for part in parts])
+        signals = [signal for channels in layers.values() for signal in channels]
+        idle = self._idle.get(role, [])
+        if len(idle) != len(signals):
+            idle = [0] * len(signals)
+        if all(signals):  # as mostly
+            self._idle[role] = [0] * len(signals)
+            return dict.fromkeys(layers, 0.0)
+        idle = self._idle[role] = [0 if signal else n + arrived for signal, n in zip(signals, idle, strict=True)]
+        left = iter(idle)
+        return {
+            name: sum(n >= WINDOW for n in itertools.islice(left, len(channels))) / len(channels)
+            for name, channels in layers.items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "idle": dict(self._idle),
+            "idle": {role: torch.tensor(idle, dtype=torch.int32) for role, idle in self._idle.items()},
             "dead": {role: dict(shares) for role, shares in self._dead.items()},
             "kept": self._kept,
             "collected": {
@@ -143,20 +164,18 @@ class Probe:
                 for labels, values in reading.packed().parts
                 for (_, _, name, _), value in zip(labels, values, strict=True)
             },
-            "closed": [_as_one(step, readings) for step, readings in self._closed],
+            "closed": [_written(step, readings) for step, readings in self._closed],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._idle, self._kept = dict(state["idle"]), dict(state["kept"])
+        self._idle = {role: idle.tolist() for role, idle in state["idle"].items()}
         self._dead = {role: dict(shares) for role, shares in state["dead"].items()}
-        collected = Reading("discriminator")
+        self._kept = dict(state["kept"])
+        collected = Reading()
         for name, value in state["collected"].items():
             collected.add(name, value)
         self._readings = [collected] if collected.parts else []
-        self._closed = [
-            (probe["step"], [Reading("discriminator", [(probe["labels"], probe["values"])])])
-            for probe in state["closed"]
-        ]
+        self._closed = [(probe["step"], [_read(probe["labels"], probe["values"])]) for probe in state["closed"]]
 
     def weight_layers(self, role: Role, network: nn.Module) -> Mapping[str, nn.Module]:
         """Those of a player's network, looked for once."""
@@ -165,10 +184,23 @@ class Probe:
         return self._weights[role]
 
 
-def _as_one(step: int, readings: Sequence[Reading]) -> dict[str, Any]:
-    parts = [part for reading in readings for part in reading.parts]
-    ((labels, values),) = Reading("discriminator", parts).packed().parts
-    return {"step": step, "labels": list(labels), "values": values}
+def _written(step: int, readings: Sequence[Reading]) -> dict[str, Any]:
+    """For a checkpoint."""
+    parts = Reading([part for reading in readings for part in reading.parts]).packed().parts
+    labels = [label for some, _ in parts for label in some]
+    return {"step": step, "labels": labels, "values": torch.cat([values for _, values in parts])}
+
+
+def _read(labels: Sequence[Label], values: Tensor) -> Reading:
+    """From a checkpoint."""
+    pieces = itertools.groupby(range(len(labels)), lambda place: labels[place][0] == "channel")
+    places = [list(group) for _, group in pieces]
+    return Reading([([labels[place] for place in some], values[some[0] : some[-1] + 1]) for some in places])
+
+
+def _median(values: Sequence[float]) -> float:
+    """The lower one of two; NaN if one is."""
+    return math.nan if any(map(math.isnan, values)) else median_low(values)
 
 
 class PhaseProbe:
@@ -186,7 +218,7 @@ class PhaseProbe:
 
     def __init__(self, probe: Probe | None, role: Role, whole: bool, weigh: bool, rare: bool = False) -> None:
         self._probe, self._role, self._whole, self._weigh, self._rare = probe, role, whole, weigh, whole and rare
-        self.reading = Reading(role)
+        self.reading = Reading()
         self._of_penalty: list[Tensor | None] = []
         self._layers: Layers | None = None
         self._scores: list[GradientEdge] = []
@@ -296,10 +328,12 @@ class PhaseProbe:
 
     def give(self, reading: Reading, *, averaged: bool = True) -> None:
         """Go on from here with what taps of the same kind have measured; `averaged`: also there."""
-        self.reading.take(reading)
+        self.reading.parts += reading.parts
         self._averaged = averaged
 
-    def gradients(self, gradients: Sequence[Tensor | None], passed: Sequence[Tensor | None]) -> None:
+    def gradients(
+        self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], passed: Sequence[Tensor | None]
+    ) -> None:
         """After the backward, before the all-reduce.
 
         Args:
@@ -313,6 +347,9 @@ class PhaseProbe:
             scores, fakes = ([x for x in some if x is not None] for some in (at_scores, at_fakes))
             self._attribute(scores, fakes)
             self._follow(self._layers, fakes if self._role == "generator" else scores)
+        if self._rare:
+            for place, weight in _weights(parameters).items():
+                self.reading.add(place, weight.std(), kind="weight", role=self._role)
         if self._of_penalty:
             self._compare(self._of_penalty, gradients)
 
@@ -352,24 +389,26 @@ class PhaseProbe:
         for name, norm in layers.norms():
             self.reading.add(name, norm, layers.scale(name), kind="gradient", role=self._role)
         if self._rare:
-            moved = {name: layers.moved(name).reshape(-1) for name in layers.names}
-            self.reading.channels = {name: len(channels) for name, channels in moved.items()}
-            self.reading.moved = torch.cat(list(moved.values())) != 0
-            if at_output:
-                self.reading.arrived = torch.stack([gradient.any() for gradient in at_output]).any()
+            for name in layers.names:
+                self.reading.add_channels(name, layers.moved(name).reshape(-1), self._role)
+            for norm in torch._foreach_norm(list(at_output), 1) if at_output else ():
+                self.reading.add("", norm, kind="arrived", role=self._role)
 
     def before_update(self, parameters: Sequence[Tensor]) -> None:
         if self._rare:
-            self._before = [p.detach().clone() for p in parameters if p.dim() > 1 and p.numel() > 1]
+            self._before = [weight.clone() for weight in _weights(parameters).values()]
 
     def after_update(self, parameters: Sequence[Tensor]) -> None:
-        """How far the optimizer went, as a share of the weights."""
-        if not self._before:
-            return
-        now = [p.detach() for p in parameters if p.dim() > 1 and p.numel() > 1]
-        steps = torch.stack([step.std() for step in torch._foreach_sub(now, self._before)])
-        weights = torch.stack([weight.std() for weight in self._before])
-        self.reading.add(f"update/{self._role}", (steps / (weights + TINY)).median())
+        """How far the optimizer went."""
+        if self._before:
+            now = _weights(parameters)
+            for place, step in zip(now, torch._foreach_sub(list(now.values()), self._before), strict=True):
+                self.reading.add(place, step.std(), kind="step", role=self._role)
+
+
+def _weights(parameters: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Those whose steps say something, by their places."""
+    return {str(i): p.detach() for i, p in enumerate(parameters) if p.dim() > 1 and p.numel() > 1}
 
 
 NOTHING = PhaseProbe(None, "generator", whole=False, weigh=False)

@@ -44,6 +44,15 @@ class Checkup:
             return NOTHING
         return self.probe.phase(player.role, whole=whole, weigh=weigh, rare=(step + 1) % rarely == 0)
 
+    def rests(self, step: int, weighing: int) -> bool:
+        """Whether no phase of a step is tapped: asked once a step, as most are not.
+
+        Args:
+            weighing: steps at the begin of an interval in which penalties may be due for the first time.
+        """
+        due, _, weighed = self._rhythms
+        return (step + 1) % due != 0 and step % weighed >= weighing
+
     @cached_property
     def _rhythms(self) -> tuple[int, int, int]:
         rarely, weighed = (_multiple(self.every, least) for least in (RARELY, WEIGHED))

@@ -68,7 +68,7 @@ def differentiated(found: Objective, parameters: Sequence[Tensor], probe: PhaseP
         found_at = torch.autograd.grad(found.total, wanted, allow_unused=True)
     gradients = [_laid_out(*pair) for pair in zip(found_at, parameters, strict=False)]
     with torch.no_grad():
-        probe.gradients(gradients, found_at[len(parameters) :])
+        probe.gradients(parameters, gradients, found_at[len(parameters) :])
     return gradients
 
 

@@ -326,6 +326,7 @@ class Labels:
         return _Proxy(
             checkup,
             taps=taps,
+            rests=lambda *_: False,
             close=self._after_phase("probe", checkup.close),
             probe=_Proxy(checkup.probe, fetched=self._part("probe", checkup.probe.fetched)),
             doctor=_Proxy(checkup.doctor, examine=self._part("doctor", checkup.doctor.examine)),
@@ -403,6 +404,9 @@ class _NoCheckup:
 
     def __init__(self, taps: Callable[..., Any]) -> None:
         self.taps = taps
+
+    def rests(self, step: int, weighing: int) -> bool:
+        return False
 
     def __bool__(self) -> bool:
         return False

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,14 @@ from gancore.training.memory import shortage
 from gancore.training.numbers import Numbers
 from gancore.training.observers import Observers
 from gancore.training.phases import Game, discriminator_phase, generator_phase
-from gancore.training.player import Player
 from gancore.training.recorder import Capsule, Good, investigate, packed, remember
 from gancore.training.streams import GlobalStreams, derive
 from gancore.training.threads import Threads
+
+
+def _nothing(role: Role, index: int) -> PhaseProbe:
+    """The taps of steps that are not probed."""
+    return NOTHING
 
 
 @define(eq=False)
@@ -92,17 +97,17 @@ class Run:
         Args:
             watch: the taps of a network's phase, by its index; by default those of the probe, where it is due.
         """
-        watch = watch or self._taps
         with self.globals(), self.game.precision.applied(), self.threads.applied():
             for _ in range(steps):
                 self._whole = False
                 # By the step's number, not by how far this call goes: a resumed run measures the same ones.
                 measure = (self.step + 1) % self.log_every == 0
+                taps = watch or (self._taps if self._is_tapped() else _nothing)
                 for i in range(self.n_critic):
                     index = self.step * self.n_critic + i
-                    probe = watch("discriminator", index)
+                    probe = taps("discriminator", index)
                     discriminator_phase(self.game, index, self.numbers, measure=measure, probe=probe)
-                probe = watch("generator", self.step)
+                probe = taps("generator", self.step)
                 generator_phase(self.game, self.step, self.numbers, measure=measure, probe=probe)
                 self.game.discriminator.schedule.step()
                 self.game.generator.schedule.step()
@@ -194,16 +199,24 @@ class Run:
         rhythms += self.observers.rhythms()
         return min(self.steps, *((self.step // every + 1) * every for every in rhythms))
 
+    def _is_tapped(self) -> bool:
+        """Whether a phase of the next step may be."""
+        return self.checkup is not None and not self.checkup.rests(self.step, self._weighing)
+
+    @cached_property
+    def _weighing(self) -> int:
+        rhythms = self.game.discriminator.slowest_penalty, self.game.generator.slowest_penalty
+        return max(math.ceil(rhythms[0] / self.n_critic), rhythms[1])
+
     def _taps(self, role: Role, index: int) -> PhaseProbe:
-        if self.checkup is None:
-            return NOTHING
-        player: Player = getattr(self.game, role)
-        return self.checkup.taps(player, index, self.n_critic if role == "discriminator" else 1)
+        assert self.checkup is not None
+        return self.checkup.taps(self.game.player(role), index, self.n_critic if role == "discriminator" else 1)
 
     def _examine(self, checkup: Checkup) -> None:
         """Judge what was probed since the last time, tell it, and act on it."""
-        for vitals in checkup.probe.fetched():
-            self._vitals = [*self._vitals[-2:], {"step": vitals.step, "numbers": dict(vitals.numbers)}]
+        probed = checkup.probe.fetched()
+        self._vitals = [*self._vitals, *({"step": v.step, "numbers": dict(v.numbers)} for v in probed[-3:])][-3:]
+        for vitals in probed:
             self._judge(checkup, vitals)
 
     def _judge(self, checkup: Checkup, vitals: Vitals) -> None:

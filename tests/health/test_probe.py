@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import gancore
+from gancore.contracts import ROLES
 from gancore.health.layers import Layers, weight_layers
 from gancore.health.measures import auc, distances, duplicates, slope_at
 from gancore.health.probe import WINDOW, PhaseProbe, Probe
@@ -428,9 +429,10 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
         assert closed["values"].device.type == DEVICE
         assert {name for kind, _, name, _ in closed["labels"] if kind == "number"} == {
             "auc", "gap", "diversity", "duplicates", "diversity/features", "slope", "auc/seen", "auc/held-out",
-            "penalty/discriminator", "gradient/discriminator", "discriminator/A",
-            "update/discriminator", "gradient/generator", "A", "B",
+            "penalty/discriminator", "gradient/discriminator", "discriminator/A", "gradient/generator", "A", "B",
         }  # fmt: skip
+        both = [(kind, role) for kind in ("gradient", "channel", "arrived", "weight") for role in ROLES]
+        assert {(kind, role) for kind, role, _, _ in closed["labels"] if role} == {*both, ("step", "discriminator")}
 
 
 def test_bfloat16_measures_the_same_game(tmp_path: Path) -> None:

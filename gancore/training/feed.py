@@ -6,6 +6,7 @@ the same order: one permutation per epoch, derived from the seed. The last, smal
 """
 
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -279,16 +280,24 @@ class StreamedFeed:
             batch_sampler=_Batches(self._order),  # torch asks for a Sampler, an iterable does
             num_workers=self._workers,
             pin_memory=self._device.type == "cuda",
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=_leave_endings_to_the_parent,
             # Only seeds what happens inside workers; without it the loader would draw from torch's global generator.
             generator=torch.Generator().manual_seed(derive(self._order.seed, "workers")),
         )
 
 
-def _leave_signals_to_the_parent(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the parent ends its workers itself."""
+def _leave_endings_to_the_parent(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the parent ends its workers itself. One that is handing over a batch
+    meanwhile has nobody to tell: what the parent has to say is not to be drowned by it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    said = sys.excepthook
+
+    def unless_cut_off(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not isinstance(error, OSError | EOFError):
+            said(kind, error, trace)
+
+    sys.excepthook = unless_cut_off
 
 
 class _Batches:

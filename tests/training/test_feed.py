@@ -1,5 +1,8 @@
 """Batches of reals: their order, their values, and going on in the middle of an epoch."""
 
+import signal
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +11,15 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from gancore import DataError, DataSpec
-from gancore.training.feed import Feed, Order, ResidentFeed, StreamedFeed, hold_out, open_feed
+from gancore.training.feed import (
+    Feed,
+    Order,
+    ResidentFeed,
+    StreamedFeed,
+    _leave_endings_to_the_parent,
+    hold_out,
+    open_feed,
+)
 
 CPU = torch.device("cpu")
 VECTORS = DataSpec((1,), range=None)
@@ -222,3 +233,13 @@ def test_none_held_out_leaves_the_data_as_they_are() -> None:
 def test_something_has_to_be_left_to_train_on(n: int) -> None:
     with pytest.raises(DataError, match=rf"^train.held_out = {n} leaves nothing of 3 samples to train on$"):
         held(numbered(3), n)
+
+
+def test_a_worker_that_is_cut_off_while_it_hands_over_a_batch_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, *_: said.append(kind))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    _leave_endings_to_the_parent(0)
+    for error in (ConnectionResetError(), EOFError(), ValueError()):
+        sys.excepthook(type(error), error, None)
+    assert said == [ValueError]

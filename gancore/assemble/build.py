@@ -24,6 +24,7 @@ from gancore.experiment.tables import PROVIDABLE
 from gancore.experiment.write import write
 from gancore.health.doctor import Doctor
 from gancore.health.probe import Probe
+from gancore.health.taps import Aims
 from gancore.training.checkup import Checkup
 from gancore.training.ema import Ema
 from gancore.training.feed import hold_out, open_feed
@@ -249,7 +250,7 @@ def _checkup(
     facts = facts_of(experiment, blueprint, networks, steps)
     health = experiment.health
     return Checkup(
-        probe=Probe(mixes_samples=facts.mixes_samples, lipschitz=facts.lipschitz, held_out=held_out),
+        probe=Probe(Aims(facts.mixes_samples, facts.lipschitz, held_out)),
         doctor=Doctor(
             _keyed(experiment.rules),
             facts,

@@ -2,7 +2,9 @@
 
 layers     the back-propagated signal at every layer of one network
 measures   what is measured of scores and samples, as plain functions of tensors
-probe      measures a step: the three factors, balance, diversity, steps against weights
+taps       those of one phase: the three factors, balance, diversity, steps against weights
+reading    what they have measured, left on the device until somebody looks
+probe      hands out taps, and makes one account of a step of what they have measured
 history    what earlier probes have shown, smoothed
 rules/     one finding a file: threshold, cause, remedy; ordinary components, offered like any plugin's
 remedies   what a change of the experiment looks like

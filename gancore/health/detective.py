@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from gancore.contracts import Role
-from gancore.health.probe import PhaseProbe
+from gancore.health.taps import Aims, PhaseProbe
 
 Kind = Literal["data", "weight", "output", "loss", "penalty", "gradient", "update"]
 
@@ -57,7 +57,7 @@ class Detective(PhaseProbe):
     traceable = False
 
     def __init__(self, role: Role, networks: Mapping[Role, nn.Module]) -> None:
-        super().__init__(None, role, whole=False, weigh=False)
+        super().__init__(Aims(), role, whole=False, weigh=False)
         self._networks = networks
 
     def given(self, real: Tensor) -> None:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from gancore.contracts import Role
 from gancore.errors import RunFailed, first_line
-from gancore.health.probe import PhaseProbe
 from gancore.health.reading import Reading
+from gancore.health.taps import PhaseProbe
 from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn

@@ -7,7 +7,8 @@ from typing import Literal
 from attrs import frozen
 
 from gancore.health.doctor import LEAST, Doctor
-from gancore.health.probe import NOTHING, RARELY, WEIGHED, PhaseProbe, Probe
+from gancore.health.probe import RARELY, WEIGHED, Probe
+from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training.player import Player
 
 

@@ -17,7 +17,7 @@ from torch.fx import GraphModule
 
 from gancore.contracts import Role
 from gancore.errors import first_line
-from gancore.health.probe import PhaseProbe
+from gancore.health.taps import PhaseProbe
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
 from gancore.training.phases import EAGER, Game

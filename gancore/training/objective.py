@@ -12,7 +12,7 @@ from attrs import frozen
 from torch import Tensor
 
 from gancore.contracts import Phase, Role
-from gancore.health.probe import NOTHING, PhaseProbe
+from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training.numbers import Numbers
 from gancore.training.player import Player
 

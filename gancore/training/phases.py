@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from gancore.contracts import Loss, Role
-from gancore.health.probe import NOTHING, PhaseProbe
+from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training.feed import Feed
 from gancore.training.latents import Latents
 from gancore.training.numbers import Numbers

@@ -21,7 +21,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from gancore.contracts import DiscriminatorInputs, Ending, GradientsReady, ParametersUpdated, Penalty, Role
-from gancore.health.probe import NOTHING
+from gancore.health.taps import NOTHING
 from gancore.training.compiled import Compiled
 from gancore.training.phases import Game, Plainly
 from gancore.training.player import Player

@@ -28,7 +28,7 @@ from gancore.contracts import (
 from gancore.errors import NonFiniteError, RunFailed, RunFolderError, UnhealthyError
 from gancore.health.doctor import in_words
 from gancore.health.nonfinite import finding_of
-from gancore.health.probe import NOTHING, PhaseProbe
+from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training import state
 from gancore.training.checkup import Checkup
 from gancore.training.ema import Ema

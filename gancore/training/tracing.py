@@ -18,8 +18,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.stateless import _reparametrize_module
 
 from gancore.contracts import Role
-from gancore.health.probe import PhaseProbe
 from gancore.health.reading import Reading
+from gancore.health.taps import PhaseProbe
 from gancore.training.draws import Draw, Giving, Noting, UntraceableError
 from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers

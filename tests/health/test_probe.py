@@ -17,7 +17,8 @@ import gancore
 from gancore.contracts import ROLES
 from gancore.health.layers import Layers, weight_layers
 from gancore.health.measures import auc, distances, duplicates, slope_at
-from gancore.health.probe import WINDOW, PhaseProbe, Probe
+from gancore.health.probe import WINDOW, Probe
+from gancore.health.taps import Aims, PhaseProbe
 from gancore.testing.device_safe import DEVICE, device_safe
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Objective, differentiated
@@ -127,7 +128,7 @@ def test_ds_phase_is_that_of_plain_autograd(loss: str, assembled: Callable[..., 
     rng = (
         run.game.discriminator.regularizers[0].context.rng.get_state() if run.game.discriminator.regularizers else None
     )
-    probe, tape = Probe(lipschitz=True), Tape()
+    probe, tape = Probe(Aims(lipschitz=True)), Tape()
     with tape.recording(run):
         tap = probe.phase("discriminator", whole=True, weigh=True)
         discriminator_phase(run.game, 0, Numbers(), measure=False, probe=tap)
@@ -177,7 +178,7 @@ def test_ds_phase_is_that_of_plain_autograd(loss: str, assembled: Callable[..., 
 
 def test_where_d_mixes_samples_its_slope_is_measured_on_its_own(assembled: Callable[..., Any]) -> None:
     run = assembled("nonsaturating", '[[regularizer]]\nname = "instance-noise"\nsigma = 0.0\n')
-    probe, tape = Probe(mixes_samples=True), Tape()
+    probe, tape = Probe(Aims(mixes_samples=True)), Tape()
     D = copy.deepcopy(run.game.discriminator.network).double()
     G = copy.deepcopy(run.game.generator.network).double()
     with tape.recording(run):
@@ -402,7 +403,7 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
         with torch.device(DEVICE):
             G = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 16), nn.Unflatten(1, (1, 4, 4)))
             D, real, z = Scores(), torch.empty(16, 1, 4, 4), torch.empty(16, 3)
-        probe = Probe(mixes_samples=batch_norm, lipschitz=True, held_out=(real, None))
+        probe = Probe(Aims(batch_norm, lipschitz=True, held_out=(real, None)))
         tap, parameters = probe.phase("discriminator", whole=True, weigh=True), list(D.parameters())
         fake = G(z).detach()
         with tap.watching(D):

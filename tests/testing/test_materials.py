@@ -7,6 +7,7 @@ from typing import Any
 from gancore.contracts import ROLES, Facts, Vitals
 from gancore.health.doctor import Doctor
 from gancore.health.probe import RARELY, Probe
+from gancore.health.taps import Aims
 from gancore.testing.materials import HEALTHY, healthy_vitals, vitals_of
 from gancore.testing.small_run import small_run
 from gancore.training.checkup import Checkup
@@ -30,7 +31,7 @@ def test_a_real_probe_measures_nothing_else(tmp_path: Path) -> None:
     callback = Keeps()
     run = small_run({"keeps": callback}, tmp_path, steps=RARELY)
     held_out = (run.reals(8), None)
-    probe, doctor = Probe(lipschitz=True, held_out=held_out), Doctor({}, Facts({}, RARELY), warm_up=0)
+    probe, doctor = Probe(Aims(lipschitz=True, held_out=held_out)), Doctor({}, Facts({}, RARELY), warm_up=0)
     run.checkup = Checkup(probe, doctor, every=1)
     run.train()
     vitals = callback.seen[-1]

@@ -14,7 +14,7 @@ import torch
 from attrs import define, evolve, field
 
 from gancore.errors import NonFiniteError
-from gancore.health.probe import PhaseProbe
+from gancore.health.taps import PhaseProbe
 from gancore.training.compiled import Compiled
 from gancore.training.phases import EAGER, PLAINLY
 from gancore.training.profiling import Profiler

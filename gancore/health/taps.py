@@ -198,6 +198,7 @@ class PhaseProbe:
             scores, fakes = ([x for x in some if x is not None] for some in (at_scores, at_fakes))
             self._attribute(scores, fakes)
             self._follow(self._layers, fakes if self._role == "generator" else scores)
+            self._layers, self._scores, self._fakes = None, [], []  # nor is the graph to stay until the update
         if self._rare:
             for place, weight in _weights(parameters).items():
                 self.reading.add(place, weight.std(), kind="weight", role=self._role)

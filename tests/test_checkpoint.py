@@ -262,6 +262,24 @@ def test_a_checkpoint_of_format_1_still_loads_and_trains_on(tmp_path: Path) -> N
     assert checkpoint.verify(checkpoint.folders(tmp_path / "on")[-1]).format == checkpoint.FORMAT
 
 
+def test_a_checkpoint_of_format_2_has_what_was_probed_and_trains_on(tmp_path: Path) -> None:
+    """Written by the gancore of 2026-11-21, in the middle of an interval: with probes that nobody had looked at."""
+    source = Path(__file__).parent / "checkpoints" / "format-2"
+    run = gancore.load(source / "experiment.toml").assemble(out=tmp_path / "on")
+    assert run.load_state_dict(checkpoint.load(source / "checkpoints" / "step-00000013")) == []
+    assert run.checkup is not None
+    probed = [{"step": v.step, "numbers": v.numbers, "layers": v.layers} for v in run.checkup.probe.fetched()]
+    assert probed == json.loads((source / "probed.json").read_text())
+    assert run.train() == "finished"
+    assert run.step == 20
+    early = gancore.load(source / "experiment.toml").assemble()
+    assert early.load_state_dict(checkpoint.load(source / "checkpoints" / "step-00000002")) == []
+    assert early.checkup is not None
+    assert early.checkup.probe.fetch(3).numbers == {
+        "penalty/discriminator": probed[0]["numbers"]["penalty/discriminator"]
+    }
+
+
 @pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "tensors.safetensors/../../x", "extra"])
 def test_a_manifest_cannot_name_other_files(name: str, tmp_path: Path) -> None:
     folder = checkpoint.save(tmp_path, 1, state_of(1.0))

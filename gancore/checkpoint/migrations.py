@@ -7,6 +7,8 @@ the format before one of this format. So every checkpoint of every released ganc
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 State = dict[str, Any]
 
 
@@ -26,5 +28,23 @@ def _from_1(state: State) -> None:
         probe["collected"], probe["closed"] = probe.pop("measured"), []
 
 
-MIGRATIONS: dict[int, Callable[[State], None]] = {1: _from_1}
+def _from_2(state: State) -> None:
+    """Format 3 keeps what phases have measured as readings, and counts idle channels by layer, when somebody looks."""
+    probe = state["components"].get("health/probe")
+    if probe is None:
+        return
+    probe["idle"] = {}  # which count was of which layer is not known: counting begins anew
+    collected = probe.pop("collected")
+    labels = [("number", "", name, 1.0) for name in collected]
+    probe["open"] = [{"labels": labels, "values": torch.stack(list(collected.values())).double()}] if collected else []
+    for closed in probe["closed"]:
+        labels, values = closed.pop("labels"), closed.pop("values")
+        kept = [place for place, label in enumerate(labels) if label[0] != "dead"]
+        for (kind, role, name, _), value in zip(labels, values.tolist(), strict=True):
+            if kind == "dead":
+                probe["dead"].setdefault(role, {})[name] = value
+        closed["readings"] = [{"labels": [labels[place] for place in kept], "values": values[kept]}]
+
+
+MIGRATIONS: dict[int, Callable[[State], None]] = {1: _from_1, 2: _from_2}
 """By the format that they start from."""

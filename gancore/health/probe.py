@@ -8,10 +8,9 @@ from statistics import median_low
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gancore.contracts import ROLES, Role, Vitals
-from gancore.health.reading import Kind, Label, Reading, looked_at
+from gancore.health.reading import Kind, Label, Reading, as_one, looked_at
 from gancore.health.taps import NOTHING, TINY, Aims, PhaseProbe
 
 WINDOW = 5  # looks in which a unit must not have moved at all to be called dead
@@ -36,7 +35,7 @@ class Probe:
         self._closed: list[tuple[int, list[Reading]]] = []  # probes that were not fetched yet, by their steps
         self._kept: dict[str, float] = {}  # of what is not measured in every probe
         self._dead: dict[str, dict[str, float]] = {}  # the shares that were last measured
-        self._idle: dict[str, list[int]] = {}  # by role, channel by channel: probes in a row without any signal
+        self._idle: dict[str, dict[str, list[int]]] = {}  # by role and layer: probes without a signal, by channel
 
     def phase(self, role: Role, *, whole: bool, weigh: bool = False, rare: bool = True) -> PhaseProbe:
         """The taps of one phase: `whole` measures all of it, `weigh` its penalties against its loss, `rare` also what
@@ -56,9 +55,11 @@ class Probe:
     def fetched(self) -> list[Vitals]:
         """What was measured since the last time, step by step. Waits for the device, once for all of them."""
         closed, self._closed = self._closed, []
-        values = iter(looked_at([value for _, readings in closed for reading in readings for value in reading.tensors]))
+        values = iter(
+            looked_at([value for _, readings in closed for reading in readings for _, value in reading.parts])
+        )
         return [
-            self._vitals(step, [(labels, next(values)) for reading in readings for labels, _ in reading.parts])
+            self._vitals(step, [[(labels, next(values)) for labels, _ in reading.parts] for reading in readings])
             for step, readings in closed
         ]
 
@@ -67,25 +68,16 @@ class Probe:
         self.close(step)
         return [Vitals(step, self._kept, {}), *self.fetched()][-1]
 
-    def _vitals(self, step: int, found: Iterable[tuple[Sequence[Label], list[float]]]) -> Vitals:
+    def _vitals(self, step: int, readings: Iterable[Iterable[tuple[Sequence[Label], list[float]]]]) -> Vitals:
         numbers: dict[str, float] = {}
         others: dict[Kind, dict[str, dict[str, float]]] = defaultdict(dict)
         channels: dict[str, dict[str, list[float]]] = {}
-        for labels, values in found:
-            if labels[0][0] == "channel":
-                begin = 0
-                for (_, role, name, _), group in itertools.groupby(labels):
-                    end = begin + len(list(group))
-                    channels.setdefault(role, {}).setdefault(name, []).extend(values[begin:end])
-                    begin = end
-                continue
-            for (kind, role, name, factor), value in zip(labels, values, strict=True):
-                value *= factor
-                if kind == "number":
-                    numbers[name] = numbers[name] + value if name in numbers else value
-                else:
-                    named = others[kind].setdefault(role, {})
-                    named[name] = math.hypot(named[name], value) if name in named else value
+        for reading in readings:  # a later one replaces what a phase has measured that broke off
+            own, own_others, own_channels = _sorted(reading)
+            numbers |= own
+            channels |= own_channels
+            for kind, by_role in own_others.items():
+                others[kind] |= by_role
         for role, layers in channels.items():
             arrived = others["arrived"].get(role, {}).values()
             self._dead[role] = self._shares_of_dead(role, layers, any(arrived) if arrived else True)
@@ -107,54 +99,74 @@ class Probe:
     def _shares_of_dead(self, role: str, layers: Mapping[str, Sequence[float]], arrived: bool) -> dict[str, float]:
         """For every layer, the share of channels without any signal in the last WINDOW probes in which one arrived at
         the network's output: where nothing is to be heard, its units are not to blame for hearing nothing."""
-        signals = [signal for channels in layers.values() for signal in channels]
-        idle = self._idle.get(role, [])
-        if len(idle) != len(signals):
-            idle = [0] * len(signals)
-        if all(signals):  # as mostly
-            self._idle[role] = [0] * len(signals)
-            return dict.fromkeys(layers, 0.0)
-        idle = self._idle[role] = [0 if signal else n + arrived for signal, n in zip(signals, idle, strict=True)]
-        left = iter(idle)
-        return {
-            name: sum(n >= WINDOW for n in itertools.islice(left, len(channels))) / len(channels)
-            for name, channels in layers.items()
-        }
+        before = self._idle.get(role, {})
+        idle = self._idle[role] = {}
+        for name, signals in layers.items():
+            old = before.get(name, [])
+            if all(signals) or len(old) != len(signals):  # as mostly
+                old = [0] * len(signals)
+            idle[name] = [0 if signal else n + arrived for signal, n in zip(signals, old, strict=True)]
+        return {name: sum(n >= WINDOW for n in counts) / len(counts) for name, counts in idle.items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "idle": {role: torch.tensor(idle, dtype=torch.int32) for role, idle in self._idle.items()},
+            "idle": {
+                role: {name: torch.tensor(counts, dtype=torch.int32) for name, counts in layers.items()}
+                for role, layers in self._idle.items()
+            },
             "dead": {role: dict(shares) for role, shares in self._dead.items()},
             "kept": self._kept,
-            "collected": {
-                name: value
-                for reading in self._readings
-                for labels, values in reading.packed().parts
-                for (_, _, name, _), value in zip(labels, values, strict=True)
-            },
-            "closed": [_written(step, readings) for step, readings in self._closed],
+            "open": [_written(reading) for reading in self._readings if reading.parts],
+            "closed": [
+                {"step": step, "readings": [_written(reading) for reading in readings if reading.parts]}
+                for step, readings in self._closed
+            ],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._idle = {role: idle.tolist() for role, idle in state["idle"].items()}
+        self._idle = {
+            role: {name: counts.tolist() for name, counts in layers.items()} for role, layers in state["idle"].items()
+        }
         self._dead = {role: dict(shares) for role, shares in state["dead"].items()}
         self._kept = dict(state["kept"])
-        collected = Reading()
-        for name, value in state["collected"].items():
-            collected.add(name, value)
-        self._readings = [collected] if collected.parts else []
-        self._closed = [(probe["step"], [_read(probe["labels"], probe["values"])]) for probe in state["closed"]]
+        self._readings = list(map(_read, state["open"]))
+        self._closed = [(probe["step"], list(map(_read, probe["readings"]))) for probe in state["closed"]]
 
 
-def _written(step: int, readings: Sequence[Reading]) -> dict[str, Any]:
-    """For a checkpoint."""
-    parts = Reading([part for reading in readings for part in reading.parts]).packed().parts
-    labels = [label for some, _ in parts for label in some]
-    return {"step": step, "labels": labels, "values": torch.cat([values for _, values in parts])}
+def _sorted(
+    reading: Iterable[tuple[Sequence[Label], list[float]]],
+) -> tuple[dict[str, float], dict[Kind, dict[str, dict[str, float]]], dict[str, dict[str, list[float]]]]:
+    """Numbers by name; norms and deviations by kind, role and name; channels by role and layer."""
+    numbers: dict[str, float] = {}
+    others: dict[Kind, dict[str, dict[str, float]]] = {}
+    channels: dict[str, dict[str, list[float]]] = {}
+    for labels, values in reading:
+        if labels[0][0] == "channel":
+            begin = 0
+            for (_, role, name, _), group in itertools.groupby(labels):
+                end = begin + len(list(group))
+                channels.setdefault(role, {})[name] = values[begin:end]
+                begin = end
+            continue
+        for (kind, role, name, factor), value in zip(labels, values, strict=True):
+            value *= factor
+            if kind == "number":
+                numbers[name] = numbers[name] + value if name in numbers else value
+            else:
+                named = others.setdefault(kind, {}).setdefault(role, {})
+                named[name] = math.hypot(named[name], value) if name in named else value
+    return numbers, others, channels
 
 
-def _read(labels: Sequence[Label], values: Tensor) -> Reading:
+def _written(reading: Reading) -> dict[str, Any]:
+    """For a checkpoint: value by value, as one that goes on adds them up elsewhere."""
+    labels, values = as_one(reading.parts)
+    return {"labels": list(labels), "values": values}
+
+
+def _read(written: Mapping[str, Any]) -> Reading:
     """From a checkpoint."""
+    labels, values = written["labels"], written["values"]
     pieces = itertools.groupby(range(len(labels)), lambda place: labels[place][0] == "channel")
     places = [list(group) for _, group in pieces]
     return Reading([([labels[place] for place in some], values[some[0] : some[-1] + 1]) for some in places])

@@ -1,6 +1,6 @@
 """What phases have measured: labelled tensors, left on the device until somebody looks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -44,14 +44,6 @@ class Reading:
         label: Label = ("channel", role, name, 1.0)
         self.parts.append(((label,) * len(values), values.detach()))
 
-    @property
-    def tensors(self) -> list[Tensor]:
-        return [value for _, value in self.parts]
-
-    def of(self, tensors: Iterable[Tensor]) -> "Reading":
-        """A reading like this one, with others in the places of its `tensors`."""
-        return Reading([(labels, value) for (labels, _), value in zip(self.parts, tensors, strict=False)])
-
     def packed(self) -> "Reading":
         """The same, with one value for a name, in one vector for channels and one for all else: what a graph leaves is
         to be little."""
@@ -69,10 +61,11 @@ class Reading:
                 values = torch.stack([value * factor for factor, value in found])
                 factor, value = 1.0, values.sum() if kind == "number" else torch.linalg.vector_norm(values)
             vectors[False].append((((kind, role, name, factor),), value))
-        return Reading([_as_one(parts) for parts in vectors if parts])
+        return Reading([as_one(parts) for parts in vectors if parts])
 
 
-def _as_one(parts: Sequence[tuple[Sequence[Label], Tensor]]) -> tuple[Sequence[Label], Tensor]:
+def as_one(parts: Sequence[tuple[Sequence[Label], Tensor]]) -> tuple[Sequence[Label], Tensor]:
+    """All labels, and one float64 vector of all values."""
     order, vector = joined([value for _, value in parts])
     return tuple(label for place in order for label in parts[place][0]), vector
 

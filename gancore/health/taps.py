@@ -143,7 +143,7 @@ class PhaseProbe:
                 module.training = training
 
     def backward(self) -> AbstractContextManager[object]:
-        """Around the phase's own backward."""
+        """Around the phase's own backward: for those who want to know how long it takes."""
         return nullcontext()
 
     @property

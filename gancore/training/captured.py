@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gancore.contracts import Role
 from gancore.errors import RunFailed, first_line
-from gancore.health.reading import Reading
+from gancore.health.reading import Label, Reading
 from gancore.health.taps import PhaseProbe
 from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
@@ -44,8 +44,10 @@ class Recorder(Protocol):
         """Around what is done before recording, apart from other work."""
         ...
 
-    def record(self, work: Callable[[], None], streams: Sequence[torch.Generator]) -> Graph:
-        """A graph of `work`, which draws from `streams`."""
+    def record(
+        self, work: Callable[[], list[Tensor]], streams: Sequence[torch.Generator]
+    ) -> tuple[Graph, list[Tensor]]:
+        """A graph of `work`, which draws from `streams`, and the tensors that every replay leaves its results in."""
         ...
 
     def default_stream(self) -> torch.Generator:
@@ -78,7 +80,9 @@ class CudaRecorder:
             yield
         current.wait_stream(self._stream)
 
-    def record(self, work: Callable[[], None], streams: Sequence[torch.Generator]) -> Graph:
+    def record(
+        self, work: Callable[[], list[Tensor]], streams: Sequence[torch.Generator]
+    ) -> tuple[Graph, list[Tensor]]:
         graph = torch.cuda.CUDAGraph()
         for stream in streams:
             graph.register_generator_state(stream)
@@ -86,8 +90,8 @@ class CudaRecorder:
         torch.cuda.synchronize(self.device)
         # Other threads (data being pinned) may go on talking to the driver.
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-            work()
-        return graph
+            left = work()
+        return graph, left
 
     def default_stream(self) -> torch.Generator:
         index = self.device.index if self.device.index is not None else torch.cuda.current_device()
@@ -107,12 +111,14 @@ class CudaRecorder:
 
 @frozen(eq=False)
 class _Kept:
-    """A phase in a graph, and the tensors that it reads and leaves."""
+    """A phase in a graph, with the tensors that it reads, and those that it leaves: numbers, and what the probe
+    measured, by their names and labels."""
 
     graph: Graph
     drawn: Drawn
-    numbers: list[tuple[str, Tensor]]
-    reading: Reading
+    numbers: tuple[str, ...]
+    labels: tuple[Sequence[Label], ...]
+    left: list[Tensor]
 
 
 @define(eq=False)
@@ -169,12 +175,16 @@ class Captured:
         hosts = back = None
         try:
             hosts, back = HostSide(_objects(game)), _WayBack(game, self.recorder.default_stream())
-            held, numbers, readings = _copied(drawn), Numbers(), list[Reading]()
+            held = _copied(drawn)
+            names: dict[str, Any] = {}
 
-            def work() -> None:
-                taps = probe.like(probe.held_out)
+            def work() -> list[Tensor]:
+                numbers, taps = Numbers(), probe.like(probe.held_out)
                 PLAINLY(game, role, held, index, numbers, measure, taps)
-                readings.append(taps.reading.packed())
+                reading = taps.reading.packed()
+                names["numbers"] = tuple(name for name, _ in numbers.values())
+                names["labels"] = tuple(labels for labels, _ in reading.parts)
+                return [*(value for _, value in numbers.values()), *(value for _, value in reading.parts)]
 
             with self.recorder.aside():
                 PLAINLY(game, role, held, index, Numbers(), measure, probe.like(probe.held_out))
@@ -183,7 +193,7 @@ class Captured:
             if changed or not back.same_tensors():
                 named = ", ".join(changed) or "an optimizer"
                 raise _Frozen(f"{named} changed in Python in a phase, which a graph would freeze")
-            graph = self.recorder.record(work, back.streams)
+            graph, left = self.recorder.record(work, back.streams)
             graph.replay()
             hosts.put_back()
             difference = back.difference(expected)
@@ -201,7 +211,7 @@ class Captured:
         if not difference <= TOLERANCE:
             self._say(f"{role}'s phase is not captured: what it changes would differ by {difference:.1g}")
             return None
-        return _Kept(graph, held, numbers.values(), readings[-1])
+        return _Kept(graph, held, left=left, **names)
 
 
 class _Frozen(Exception):  # noqa: N818 - the name says it
@@ -257,12 +267,13 @@ def _copied(drawn: Drawn) -> Drawn:
 
 def _report(kept: _Kept, numbers: Numbers, probe: PhaseProbe) -> None:
     """The graph's numbers stand in the same places at every replay, so that copies are handed on."""
-    values = [value for _, value in kept.numbers]
+    n = len(kept.numbers)
+    values = kept.left[:n]
     alike = values and all(value.dtype == values[0].dtype for value in values)
     copies = torch.stack(values).unbind() if alike else [value.clone() for value in values]
-    for (name, _), value in zip(kept.numbers, copies, strict=True):
+    for name, value in zip(kept.numbers, copies, strict=True):
         numbers.add(name, value)
-    probe.give(kept.reading.of([tensor.clone() for tensor in kept.reading.tensors]))
+    probe.give(Reading([(labels, value.clone()) for labels, value in zip(kept.labels, kept.left[n:], strict=True)]))
 
 
 def _of_players(game: Game) -> list[Tensor]:

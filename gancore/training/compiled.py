@@ -153,8 +153,9 @@ def _difference(traced: Traced, ours: Sequence[Tensor], theirs: Sequence[Tensor]
 
 
 def _shared(found: Sequence[Tensor]) -> tuple[int, ...]:
-    """Places of outputs that are the memory of an earlier one: two parameters with one gradient."""
-    places = [output.data_ptr() for output in found]
+    """Places of outputs that lie in the memory of an earlier one: two parameters with one gradient, or with parts of
+    one."""
+    places = [output.untyped_storage().data_ptr() for output in found]
     return tuple(i for i, place in enumerate(places) if place in places[:i])
 
 

@@ -294,7 +294,7 @@ def _leave_endings_to_the_parent(_: int) -> None:
     said = sys.excepthook
 
     def unless_cut_off(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if not isinstance(error, OSError | EOFError):
+        if not isinstance(error, ConnectionError | EOFError):
             said(kind, error, trace)
 
     sys.excepthook = unless_cut_off

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from attrs import frozen
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from gancore.contracts import Phase, Role
 from gancore.health.taps import NOTHING, PhaseProbe
@@ -59,17 +60,45 @@ def objective(
     return of(game, drawn, index, numbers, probe)
 
 
-def differentiated(found: Objective, parameters: Sequence[Tensor], probe: PhaseProbe = NOTHING) -> list[Tensor | None]:
-    """The gradient of the objective, by parameter; None for those that it does not depend on."""
+def backward(found: Objective, parameters: Sequence[Tensor], probe: PhaseProbe = NOTHING) -> None:
+    """Leave the gradient of the objective at the parameters."""
+    probe.summed(found.loss, found.penalties, parameters)
+    for parameter in parameters:
+        parameter.grad = None
+    passed = _listened(probe.edges)
+    with probe.backward():
+        # Asked for nothing else, it leaves out the gradient at a penalty's points: a sixteenth of an MLP's work.
+        found.total.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        probe.gradients(parameters, [parameter.grad for parameter in parameters], passed)
+
+
+def gradients(found: Objective, parameters: Sequence[Tensor], probe: PhaseProbe = NOTHING) -> list[Tensor | None]:
+    """The gradient of the objective by parameter, for a graph that is traced: `backward` without what torch does for
+    those who change gradients in place."""
     probe.summed(found.loss, found.penalties, parameters)
     wanted: list[Any] = [*parameters, *probe.edges]
     with probe.backward():
-        # Asked for nothing else, it leaves out the gradient at a penalty's points: a sixteenth of an MLP's work.
         found_at = torch.autograd.grad(found.total, wanted, allow_unused=True)
-    gradients = [_laid_out(*pair) for pair in zip(found_at, parameters, strict=False)]
+    own = [_laid_out(*pair) for pair in zip(found_at, parameters, strict=False)]
     with torch.no_grad():
-        probe.gradients(parameters, gradients, found_at[len(parameters) :])
-    return gradients
+        probe.gradients(parameters, own, found_at[len(parameters) :])
+    return own
+
+
+def _listened(edges: Sequence[GradientEdge]) -> list[Tensor | None]:
+    """What passes by at each of the edges, once there was a backward."""
+    passed: list[Tensor | None] = [None] * len(edges)
+
+    def listen(place: int, output: int) -> Callable[[tuple[Tensor, ...]], None]:
+        def heard(gradients: tuple[Tensor, ...]) -> None:
+            passed[place] = gradients[output]
+
+        return heard
+
+    for place, edge in enumerate(edges):
+        edge.node.register_prehook(listen(place, edge.output_nr))
+    return passed
 
 
 def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:

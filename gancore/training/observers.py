@@ -29,7 +29,7 @@ class Observers:
     callbacks: Mapping[str, Any] = field(factory=dict)
     strict: bool = False
     _switched_off: set[str] = field(factory=set, init=False)
-    _has: dict[tuple[str, type[Any]], bool] = field(factory=dict, init=False)
+    _has: dict[tuple[int, type[Any]], tuple[Any, bool]] = field(factory=dict, init=False)
 
     def tell(self, run: "Run", moment: type[Any], call: Callable[[Any], None], *, due: bool = False) -> None:
         """Call all callbacks that have this moment; `due`: those whose `every` divides the step, and all at the last:
@@ -37,24 +37,25 @@ class Observers:
         for key, callback in self.callbacks.items():
             if (
                 key in self._switched_off
-                or not self._is(key, callback, moment)
+                or not self._is(callback, moment)
                 or (due and run.step % callback.every and run.step != run.steps)
             ):
                 continue
             with self._survived(run, key):
                 call(callback)
 
-    def _is(self, key: str, callback: Any, moment: type[Any]) -> bool:
+    def _is(self, callback: Any, moment: type[Any]) -> bool:
         """Whether it has this moment. Asking a Protocol is slow; once is enough."""
-        if (key, moment) not in self._has:
-            self._has[key, moment] = isinstance(callback, moment)
-        return self._has[key, moment]
+        asked = id(callback), moment
+        if asked not in self._has:
+            self._has[asked] = callback, isinstance(callback, moment)  # held, so that no other has its id
+        return self._has[asked][1]
 
     def notice(self, run: "Run", notice: str) -> None:
         """Say one line to the user: through the callbacks that show notices, else through `logging`."""
         shown = False
         for key, callback in self.callbacks.items():
-            if self._is(key, callback, Noticed) and key not in self._switched_off:
+            if self._is(callback, Noticed) and key not in self._switched_off:
                 with self._survived(run, key):
                     callback.noticed(run, notice)
                     shown = True

@@ -1,10 +1,9 @@
 """The two phases of a step: one update of D, one update of G. Each draws, differentiates its objective and updates."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from attrs import frozen
-from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from gancore.contracts import Loss, Role
@@ -12,7 +11,7 @@ from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training.feed import Feed
 from gancore.training.latents import Latents
 from gancore.training.numbers import Numbers
-from gancore.training.objective import Drawn, differentiated, objective
+from gancore.training.objective import Drawn, backward, objective
 from gancore.training.player import Player
 from gancore.training.precision import Precision
 from gancore.training.ranks import ALONE, Ranks
@@ -35,28 +34,10 @@ class Eagerly:
 
     def __call__(self, game: "Game", role: Role, drawn: Drawn, index: int, numbers: Numbers, probe: PhaseProbe) -> None:
         player = game.player(role)
-        found = objective(game, role, drawn, index, numbers, probe)
-        for parameter in player.parameters:  # before there are others: two of each are not to be kept
-            parameter.grad = None
-        gradients = differentiated(found, player.parameters, probe)
-        for parameter, gradient in zip(player.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        places = [gradient.data_ptr() for gradient in gradients if gradient is not None]
-        if len(places) > len(set(places)):
-            _give_own_memory(player.parameters)
+        backward(objective(game, role, drawn, index, numbers, probe), player.parameters, probe)
 
     def heard_by(self, say: Callable[[str], None]) -> None:
         """There is nothing to say."""
-
-
-def _give_own_memory(parameters: Sequence[Tensor]) -> None:
-    """Two parameters that are added up have one gradient, and each of them may be clipped in place."""
-    seen = set()
-    for parameter in parameters:
-        if parameter.grad is not None:
-            if parameter.grad.data_ptr() in seen:
-                parameter.grad = parameter.grad.clone()
-            seen.add(parameter.grad.data_ptr())
 
 
 EAGER = Eagerly()

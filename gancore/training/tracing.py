@@ -18,12 +18,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.stateless import _reparametrize_module
 
 from gancore.contracts import Role
-from gancore.health.reading import Reading
+from gancore.health.reading import Label, Reading
 from gancore.health.taps import PhaseProbe
 from gancore.training.draws import Draw, Giving, Noting, UntraceableError
 from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
-from gancore.training.objective import Drawn, differentiated, objective
+from gancore.training.objective import Drawn, gradients, objective
 from gancore.training.phases import Game
 from gancore.training.player import Player
 
@@ -37,14 +37,14 @@ class Traced:
         draws: what components draw in it, in order.
         trained: by parameter of the player, whether it has a gradient.
         numbers: names of the numbers for the log.
-        _reading: what the probe's is like; _averaged: with the gradients as they are after the all-reduce.
+        _labels: of what the probe measured; _averaged: with the gradients as they are after the all-reduce.
     """
 
     graph: GraphModule
     draws: tuple[Draw, ...]
     trained: tuple[bool, ...]
     numbers: tuple[str, ...]
-    _reading: Reading
+    _labels: tuple[Sequence[Label], ...]
     _averaged: bool
 
     def deliver(self, found: Sequence[Tensor], player: Player, numbers: Numbers, probe: PhaseProbe) -> None:
@@ -55,7 +55,7 @@ class Traced:
         for name in self.numbers:
             numbers.add(name, next(outputs))
         if any(probe.kind):
-            probe.give(self._reading.of(outputs), averaged=self._averaged)
+            probe.give(Reading(list(zip(self._labels, outputs, strict=True))), averaged=self._averaged)
 
 
 def state_of(game: Game, clock: Tensor) -> list[Tensor]:
@@ -79,11 +79,11 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
     parts: dict[str, Any] = {}
 
     def run(*flat: Tensor) -> list[Tensor]:
-        gradients, numbers, reading = _differentiated(game, role, drawn, index, probe, flat)
-        parts["trained"] = tuple(gradient is not None for gradient in gradients)
+        own, numbers, reading = _differentiated(game, role, drawn, index, probe, flat)
+        parts["trained"] = tuple(gradient is not None for gradient in own)
         parts["numbers"] = tuple(name for name, _ in numbers)
-        parts["reading"], parts["averaged"] = reading, game.ranks.size == 1
-        found = [*gradients, *(value for _, value in numbers), *reading.tensors]
+        parts["labels"], parts["averaged"] = tuple(labels for labels, _ in reading.parts), game.ranks.size == 1
+        found = [*own, *(value for _, value in numbers), *(value for _, value in reading.parts)]
         return [value.detach() for value in found if value is not None]
 
     examples = [value.detach() for value in inputs(state_of(game, clock), drawn, probe, ())]
@@ -129,10 +129,10 @@ def _differentiated(
     with _swapped(game, networks, clock) as at_clock, torch.enable_grad():
         player = at_clock.player(role)
         found = objective(at_clock, role, given, index, numbers, taps)
-        gradients = differentiated(found, player.parameters, taps)
+        found_at = gradients(found, player.parameters, taps)
     if game.ranks.size == 1:  # otherwise it is the mean over all processes whose norm counts
-        taps.averaged(gradients)
-    return gradients, numbers.values(), taps.reading.packed()
+        taps.averaged(found_at)
+    return found_at, numbers.values(), taps.reading.packed()
 
 
 @contextmanager

@@ -18,10 +18,11 @@ from gancore.contracts import ROLES
 from gancore.health.layers import Layers, weight_layers
 from gancore.health.measures import auc, distances, duplicates, slope_at
 from gancore.health.probe import WINDOW, Probe
+from gancore.health.reading import joined
 from gancore.health.taps import Aims, PhaseProbe
 from gancore.testing.device_safe import DEVICE, device_safe
 from gancore.training.numbers import Numbers
-from gancore.training.objective import Objective, differentiated
+from gancore.training.objective import Objective, backward
 from gancore.training.phases import discriminator_phase, generator_phase
 from gancore.training.player import Player, Regularizer
 from gancore.training.recorder import Tape
@@ -62,7 +63,8 @@ def assembled(tmp_path: Path) -> Callable[..., Any]:
 
 
 def differentiate(tap: PhaseProbe, loss: Tensor, network: nn.Module, penalties: Any = ()) -> list[Tensor | None]:
-    return differentiated(Objective(loss, dict(penalties)), list(network.parameters()), tap)
+    backward(Objective(loss, dict(penalties)), list(network.parameters()), tap)
+    return [parameter.grad for parameter in network.parameters()]
 
 
 def norm(tensors: Any) -> float:
@@ -236,7 +238,8 @@ def test_units_are_dead_when_nothing_moved_them_for_five_probes() -> None:
     assert shares == [0, 0, 0, 0, 0.5, 0.5]
     again = Probe()
     again.load_state_dict(probe.state_dict())
-    assert torch.equal(again.state_dict()["idle"]["generator"], probe.state_dict()["idle"]["generator"])
+    kept = again.state_dict()["idle"]["generator"]
+    assert {name: counts.tolist() for name, counts in kept.items()} == {"first": [0, 0, 6, 6], "last": [0]}
 
 
 def dead_after(network: nn.Module, D: Callable[[Tensor], Tensor], size: tuple[int, ...]) -> list[float]:
@@ -412,10 +415,7 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
         tap.scored(fake_score)
         tap.compared(D, (real, fake), (real_score, fake_score), (None, None))
         loss, penalty = fake_score.mean() - real_score.mean(), D(real).square().mean()
-        gradients = differentiate(tap, loss, D, {"penalty": penalty})
-        tap.averaged(gradients)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+        tap.averaged(differentiate(tap, loss, D, {"penalty": penalty}))
         tap.before_update(parameters)
         torch.optim.SGD(parameters, 0.1).step()
         tap.after_update(parameters)
@@ -427,13 +427,14 @@ def test_nothing_waits_for_the_device_until_the_fetch(batch_norm: bool) -> None:
         tap.averaged(differentiate(tap, -score.mean(), G))
         probe.close(1)
         (closed,) = probe.state_dict()["closed"]
-        assert closed["values"].device.type == DEVICE
-        assert {name for kind, _, name, _ in closed["labels"] if kind == "number"} == {
+        assert {reading["values"].device.type for reading in closed["readings"]} == {DEVICE}
+        labels = [label for reading in closed["readings"] for label in reading["labels"]]
+        assert {name for kind, _, name, _ in labels if kind == "number"} == {
             "auc", "gap", "diversity", "duplicates", "diversity/features", "slope", "auc/seen", "auc/held-out",
             "penalty/discriminator", "gradient/discriminator", "discriminator/A", "gradient/generator", "A", "B",
         }  # fmt: skip
         both = [(kind, role) for kind in ("gradient", "channel", "arrived", "weight") for role in ROLES]
-        assert {(kind, role) for kind, role, _, _ in closed["labels"] if role} == {*both, ("step", "discriminator")}
+        assert {(kind, role) for kind, role, _, _ in labels if role} == {*both, ("step", "discriminator")}
 
 
 def test_bfloat16_measures_the_same_game(tmp_path: Path) -> None:
@@ -468,7 +469,60 @@ def test_probes_of_neighbouring_steps_are_fetched_together(tmp_path: Path, monke
 
 def test_what_a_checkpoint_has_brought_along_is_taken_to_where_the_run_is() -> None:
     probe = Probe()
-    probe.load_state_dict({"idle": {}, "dead": {}, "kept": {}, "collected": {"gap": torch.tensor(1.0)}, "closed": []})
-    probe.phase("generator", whole=True).reading.add("A", torch.empty((), device="meta"))
-    probe.close(1)
-    assert probe.state_dict()["closed"][0]["values"].device.type == "meta"
+    probe.phase("generator", whole=False, weigh=True).reading.add("gap", torch.tensor(1.0))
+    again = Probe()
+    again.load_state_dict(probe.state_dict())
+    again.phase("generator", whole=True).reading.add("A", torch.empty((), device="meta"))
+    again.close(1)
+    (closed,) = again.state_dict()["closed"]
+    assert joined([reading["values"] for reading in closed["readings"]])[1].device.type == "meta"
+
+
+@pytest.mark.parametrize("loss", ["nonsaturating", "wgan-gp"])
+def test_probes_that_nobody_has_looked_at_yet_are_the_same_in_a_resumed_run(loss: str, tmp_path: Path) -> None:
+    """To the last bit, also what is added up of several parts."""
+    file = tmp_path / "x.toml"
+    file.write_text(EXPERIMENT.format(loss=loss))
+    settings = ["callback=[]", "health.every=1", "train.steps=40", "train.one_pass=off"]
+    whole, saved, resumed = (gancore.load(file, settings).assemble() for _ in range(3))
+    whole.advance(23)
+    saved.advance(13)
+    resumed.load_state_dict(copy.deepcopy(saved.state_dict()))
+    resumed.advance(10)
+    assert whole.checkup is not None
+    assert resumed.checkup is not None
+    found, expected = resumed.checkup.probe.fetched(), whole.checkup.probe.fetched()
+    assert len(expected) == 23
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.step, ours.numbers, ours.layers) == (theirs.step, theirs.numbers, theirs.layers)
+
+
+def test_a_phase_that_broke_off_does_not_count_in_the_next_probe() -> None:
+    probe = Probe()
+    for value in (3.0, 5.0):
+        reading = probe.phase("discriminator", whole=True).reading
+        reading.add("discriminator/A", torch.tensor(value), 0.5)
+        reading.add("discriminator/A", torch.tensor(value), 0.5)
+    assert probe.fetch(1).numbers["discriminator/A"] == 5.0
+
+
+def test_idle_channels_are_counted_layer_by_layer() -> None:
+    """Whatever order and type the layers come in, and whether they were packed by a graph."""
+    probe, shares = Probe(), []
+    for step in range(8):
+        reading = probe.phase("generator", whole=True).reading
+        layers = {"a": torch.ones(4), "b": torch.tensor([0.0, 1.0, 1.0, 1.0]).bfloat16()}
+        for name in sorted(layers, reverse=step % 2 == 1):
+            reading.add(name, torch.tensor(1.0), kind="gradient", role="generator")
+            reading.add_channels(name, layers[name], "generator")
+        if step in (3, 4):
+            reading.parts = reading.packed().parts
+        shares.append({name: found["dead"] for name, found in probe.fetch(step).layers["generator"].items()})
+    assert shares == [{"a": 0.0, "b": 0.0}] * 4 + [{"a": 0.0, "b": 0.25}] * 4
+
+
+def test_the_auc_of_many_scores_is_that_of_all_pairs() -> None:
+    real, fake = torch.randint(0, 50, (600,)).float(), torch.randint(-10, 40, (600,)).float()
+    pairs = (real[:, None] > fake).double() + (real[:, None] == fake).double() / 2
+    assert float(auc(real, fake)) == pytest.approx(float(pairs.mean()), abs=1e-6)
+    assert math.isnan(float(auc(real, torch.cat([fake, torch.tensor([math.nan])]))))

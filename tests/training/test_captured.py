@@ -13,7 +13,7 @@ from tests.training.test_compiled import CASES, run_of
 
 
 class Repeating:
-    """What it records is done anew at every replay."""
+    """What it records is done anew at every replay, and left in the same tensors."""
 
     def __init__(self):
         self.recorded, self.replayed = 0, 0
@@ -24,14 +24,19 @@ class Repeating:
     def record(self, work, streams):
         self.recorded += 1
         recorder = self
+        left = []
 
         class Graph:
             def replay(self):
                 recorder.replayed += 1
                 with torch.enable_grad():
-                    work()
+                    found = work()
+                if not left:
+                    left.extend(value.detach() for value in found)
+                for kept, value in zip(left, found, strict=True):
+                    kept.copy_(value.detach())
 
-        return Graph()
+        return Graph(), left
 
     def default_stream(self):
         return torch.default_generator
@@ -68,6 +73,23 @@ def test_a_replayed_run_is_the_plain_one(tmp_path, case):
     assert plain.look().keys() == replayed.look().keys()
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_replayed_phases_measure_what_plain_ones_do(tmp_path, case):
+    plain, replayed = (run_of(tmp_path, case, "health.every=1", "train.held_out=16") for _ in range(2))
+    recorder = Repeating()
+    captured(replayed, recorder)
+    plain.advance(40)
+    replayed.advance(40)
+    assert recorder.recorded >= 4  # with what is measured rarely, and without
+    found, expected = (run.checkup.probe.fetched() for run in (replayed, plain))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.numbers == pytest.approx(theirs.numbers, rel=2e-2, abs=2e-3), ours.step
+        assert ours.layers.keys() == theirs.layers.keys()
+        for role, layers in theirs.layers.items():
+            for name, signal in layers.items():
+                assert ours.layers[role][name] == pytest.approx(signal, rel=2e-2, abs=1e-6), name
+
+
 def test_each_kind_of_phase_has_a_graph_of_its_own(tmp_path):
     run = run_of(tmp_path, "mlp, relativistic, r1 and r2, lazy", "health.probe=false", "log.every=1000")
     recorder = Repeating()
@@ -85,7 +107,7 @@ def test_a_graph_that_changes_something_else_is_not_used(tmp_path):
                 def replay(self):
                     pass
 
-            return Graph()
+            return Graph(), []
 
     plain, run = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false") for _ in range(2))
     said = captured(run, Forgetting())
@@ -167,7 +189,7 @@ def test_a_graph_that_makes_a_nan_is_not_used(tmp_path):
                     with torch.no_grad():
                         weight.fill_(torch.nan)
 
-            return Graph()
+            return Graph(), []
 
     run = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false")
     recorder = Breaking()

@@ -327,3 +327,34 @@ def test_two_parameters_with_one_gradient_have_each_their_own(tmp_path):
     assert not run.game.differentiate.failed
     one, two = (run.discriminator.get_parameter(name).grad for name in ("one", "two"))
     assert one.data_ptr() != two.data_ptr()
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_parameters_whose_gradients_are_parts_of_one_are_clipped_once(tmp_path, traced):
+    class Joined(nn.Module):
+        latent_dim = 4
+
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 64)
+            self.common, self.own = nn.Parameter(torch.zeros(64)), nn.Parameter(torch.zeros(32))
+
+        def forward(self, z, y=None):
+            x = self.linear(z) + (self.common + torch.cat([torch.zeros_like(self.own), self.own]))
+            return x.view(-1, 1, 8, 8)
+
+    file = tmp_path / "x.toml"
+    file.write_text(
+        "callback = []\n[train]\nsteps = 9\nbatch_size = 8\ndevice = 'cpu'\n[health]\nprobe = false\n"
+        "[discriminator]\nname = 'mlp'\nhidden = [8]\n[loss]\nname = 'wasserstein'\n[optimizer]\nname = 'sgd'\n"
+        "[[regularizer]]\nname = 'gradient-clipping'\nlimit = 1e-3\n"
+    )
+    images = torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8)
+    run = gancore.load(file).assemble(data=TensorDataset(images), generator=Joined())
+    if traced:
+        as_traced(run)
+    run.advance(1)
+    network = run.game.generator.network
+    torch.testing.assert_close(network.own.grad, network.common.grad[32:])  # each clipped once
+    norm = torch.stack([p.grad.norm() for p in network.parameters()]).norm()
+    torch.testing.assert_close(norm, torch.tensor(1e-3), rtol=1e-3, atol=0)

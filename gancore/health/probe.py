@@ -31,7 +31,7 @@ class Probe:
 
     def __init__(self, aims: Aims | None = None) -> None:
         self.aims = aims or Aims()
-        self._readings: list[Reading] = []  # of phases since the last probe was closed
+        self._open: dict[Any, Reading] = {}  # by kind of phase, of those since the last probe was closed
         self._closed: list[tuple[int, list[Reading]]] = []  # probes that were not fetched yet, by their steps
         self._kept: dict[str, float] = {}  # of what is not measured in every probe
         self._dead: dict[str, dict[str, float]] = {}  # the shares that were last measured
@@ -43,23 +43,22 @@ class Probe:
         if not (whole or weigh):
             return NOTHING
         taps = PhaseProbe(self.aims, role, whole=whole, weigh=weigh, rare=rare)
-        self._readings.append(taps.reading)
+        self._open[role, taps.kind] = taps.reading  # in the place of that of a phase that broke off
         return taps
 
     def close(self, step: int) -> None:
         """What was collected since the last time is of this step. Does not wait for the device: `fetched` does."""
-        if any(reading.parts for reading in self._readings):
-            self._closed.append((step, self._readings))
-        self._readings = []
+        if readings := [reading for reading in self._open.values() if reading.parts]:
+            self._closed.append((step, readings))
+        self._open = {}
 
     def fetched(self) -> list[Vitals]:
         """What was measured since the last time, step by step. Waits for the device, once for all of them."""
         closed, self._closed = self._closed, []
-        values = iter(
-            looked_at([value for _, readings in closed for reading in readings for _, value in reading.parts])
-        )
+        tensors = [value for _, readings in closed for reading in readings for _, value in reading.parts]
+        values = iter(looked_at(tensors))
         return [
-            self._vitals(step, [[(labels, next(values)) for labels, _ in reading.parts] for reading in readings])
+            self._vitals(step, [(labels, next(values)) for reading in readings for labels, _ in reading.parts])
             for step, readings in closed
         ]
 
@@ -68,16 +67,25 @@ class Probe:
         self.close(step)
         return [Vitals(step, self._kept, {}), *self.fetched()][-1]
 
-    def _vitals(self, step: int, readings: Iterable[Iterable[tuple[Sequence[Label], list[float]]]]) -> Vitals:
+    def _vitals(self, step: int, found: Iterable[tuple[Sequence[Label], list[float]]]) -> Vitals:
         numbers: dict[str, float] = {}
         others: dict[Kind, dict[str, dict[str, float]]] = defaultdict(dict)
-        channels: dict[str, dict[str, list[float]]] = {}
-        for reading in readings:  # a later one replaces what a phase has measured that broke off
-            own, own_others, own_channels = _sorted(reading)
-            numbers |= own
-            channels |= own_channels
-            for kind, by_role in own_others.items():
-                others[kind] |= by_role
+        channels: dict[str, dict[str, list[float]]] = defaultdict(dict)
+        for labels, values in found:
+            if labels[0][0] == "channel":
+                begin = 0
+                for (_, role, name, _), group in itertools.groupby(labels):
+                    end = begin + len(list(group))
+                    channels[role][name] = values[begin:end]
+                    begin = end
+                continue
+            for (kind, role, name, factor), value in zip(labels, values, strict=True):
+                value *= factor
+                if kind == "number":
+                    numbers[name] = numbers[name] + value if name in numbers else value
+                else:
+                    named = others[kind].setdefault(role, {})
+                    named[name] = math.hypot(named[name], value) if name in named else value
         for role, layers in channels.items():
             arrived = others["arrived"].get(role, {}).values()
             self._dead[role] = self._shares_of_dead(role, layers, any(arrived) if arrived else True)
@@ -99,14 +107,16 @@ class Probe:
     def _shares_of_dead(self, role: str, layers: Mapping[str, Sequence[float]], arrived: bool) -> dict[str, float]:
         """For every layer, the share of channels without any signal in the last WINDOW probes in which one arrived at
         the network's output: where nothing is to be heard, its units are not to blame for hearing nothing."""
-        before = self._idle.get(role, {})
+        before, shares = self._idle.get(role, {}), {}
         idle = self._idle[role] = {}
         for name, signals in layers.items():
-            old = before.get(name, [])
-            if all(signals) or len(old) != len(signals):  # as mostly
-                old = [0] * len(signals)
-            idle[name] = [0 if signal else n + arrived for signal, n in zip(signals, old, strict=True)]
-        return {name: sum(n >= WINDOW for n in counts) / len(counts) for name, counts in idle.items()}
+            counts = before.get(name, [])
+            if all(signals) or len(counts) != len(signals):  # as mostly
+                counts = [0] * len(signals)
+            if not all(signals):
+                counts = [0 if signal else n + arrived for signal, n in zip(signals, counts, strict=True)]
+            idle[name], shares[name] = counts, sum(n >= WINDOW for n in counts) / len(counts) if any(counts) else 0.0
+        return shares
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -116,11 +126,8 @@ class Probe:
             },
             "dead": {role: dict(shares) for role, shares in self._dead.items()},
             "kept": self._kept,
-            "open": [_written(reading) for reading in self._readings if reading.parts],
-            "closed": [
-                {"step": step, "readings": [_written(reading) for reading in readings if reading.parts]}
-                for step, readings in self._closed
-            ],
+            "open": [_written(reading) for reading in self._open.values() if reading.parts],
+            "closed": [{"step": step, "readings": list(map(_written, readings))} for step, readings in self._closed],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -129,33 +136,8 @@ class Probe:
         }
         self._dead = {role: dict(shares) for role, shares in state["dead"].items()}
         self._kept = dict(state["kept"])
-        self._readings = list(map(_read, state["open"]))
+        self._open = dict(enumerate(map(_read, state["open"])))
         self._closed = [(probe["step"], list(map(_read, probe["readings"]))) for probe in state["closed"]]
-
-
-def _sorted(
-    reading: Iterable[tuple[Sequence[Label], list[float]]],
-) -> tuple[dict[str, float], dict[Kind, dict[str, dict[str, float]]], dict[str, dict[str, list[float]]]]:
-    """Numbers by name; norms and deviations by kind, role and name; channels by role and layer."""
-    numbers: dict[str, float] = {}
-    others: dict[Kind, dict[str, dict[str, float]]] = {}
-    channels: dict[str, dict[str, list[float]]] = {}
-    for labels, values in reading:
-        if labels[0][0] == "channel":
-            begin = 0
-            for (_, role, name, _), group in itertools.groupby(labels):
-                end = begin + len(list(group))
-                channels.setdefault(role, {})[name] = values[begin:end]
-                begin = end
-            continue
-        for (kind, role, name, factor), value in zip(labels, values, strict=True):
-            value *= factor
-            if kind == "number":
-                numbers[name] = numbers[name] + value if name in numbers else value
-            else:
-                named = others.setdefault(kind, {}).setdefault(role, {})
-                named[name] = math.hypot(named[name], value) if name in named else value
-    return numbers, others, channels
 
 
 def _written(reading: Reading) -> dict[str, Any]:

@@ -69,8 +69,9 @@ def backward(found: Objective, parameters: Sequence[Tensor], probe: PhaseProbe =
     with probe.backward():
         # Asked for nothing else, it leaves out the gradient at a penalty's points: a sixteenth of an MLP's work.
         found.total.backward(inputs=parameters)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        probe.gradients(parameters, [parameter.grad for parameter in parameters], passed)
+    if probe is not NOTHING:
+        with torch.no_grad():
+            probe.gradients(parameters, [parameter.grad for parameter in parameters], passed)
 
 
 def gradients(found: Objective, parameters: Sequence[Tensor], probe: PhaseProbe = NOTHING) -> list[Tensor | None]:

@@ -56,6 +56,23 @@ def run_of(tmp_path, case, *settings):
     return gancore.load(file, settings).assemble(data=TensorDataset(images, labels))
 
 
+MLP = "name = 'mlp'\nhidden = [8]\n"
+ADAM = "[loss]\nname = 'nonsaturating'\n[optimizer]\nname = 'adam'\n"
+CLIPPED = (
+    "[loss]\nname = 'wasserstein'\n[optimizer]\nname = 'sgd'\n"
+    "[[regularizer]]\nname = 'gradient-clipping'\nlimit = 1e-3\n"
+)
+
+
+def small_run(tmp_path, tables, *settings, **networks):
+    """On a few images of noise, with networks of the test's own."""
+    file = tmp_path / "x.toml"
+    engine = "callback = []\n[train]\nsteps = 9\nbatch_size = 8\ndevice = 'cpu'\n[health]\nprobe = false\n"
+    file.write_text(engine + tables)
+    images = torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return gancore.load(file, list(settings)).assemble(data=TensorDataset(images), **networks)
+
+
 def as_traced(run):
     """The run, its phases as graphs that run operator by operator, which needs no compiler."""
     run.game = evolve(run.game, differentiate=Compiled(run.clock, operator_by_operator))
@@ -169,15 +186,8 @@ class Drops(nn.Module):
     ("network", "reason"), [(Looks, "the value of a tensor is read in Python"), (Drops, "global random stream")]
 )
 def test_what_cannot_be_traced_runs_eagerly_and_the_user_is_told(tmp_path, network, reason):
-    file = tmp_path / "x.toml"
-    file.write_text(
-        "callback = []\n[train]\nsteps = 9\nbatch_size = 8\ndevice = 'cpu'\ncompile = 'phase'\n"
-        "[health]\nprobe = false\n"
-        "[discriminator]\nname = 'mlp'\nhidden = [8]\n[loss]\nname = 'nonsaturating'\n[optimizer]\nname = 'adam'\n"
-    )
-    images = torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8)
     torch.manual_seed(0)
-    run = gancore.load(file).assemble(data=TensorDataset(images), generator=network())
+    run = small_run(tmp_path, f"[discriminator]\n{MLP}{ADAM}", "train.compile=phase", generator=network())
     said = []
     run.game.differentiate.heard_by(said.append)
     before = [p.clone() for p in run.game.generator.parameters]
@@ -284,16 +294,10 @@ class Replaces(nn.Module):
 )
 def test_what_a_network_does_in_python(tmp_path, how, reason):
     Replaces.cache.clear()
-    file = tmp_path / "x.toml"
-    file.write_text(
-        "callback = []\n[train]\nsteps = 9\nbatch_size = 8\ndevice = 'cpu'\n[health]\nprobe = false\n"
-        "[discriminator]\nname = 'mlp'\nhidden = [8]\n[loss]\nname = 'nonsaturating'\n[optimizer]\nname = 'adam'\n"
-    )
-    images = torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     runs = []
     for _ in range(2):
         torch.manual_seed(0)
-        runs.append(gancore.load(file).assemble(data=TensorDataset(images), generator=Replaces(how)))
+        runs.append(small_run(tmp_path, f"[discriminator]\n{MLP}{ADAM}", generator=Replaces(how)))
     eager, traced = runs[0], as_traced(runs[1])
     eager.advance(4)
     traced.advance(4)
@@ -315,14 +319,7 @@ def test_two_parameters_with_one_gradient_have_each_their_own(tmp_path):
         def forward(self, x, y=None):
             return (self.linear(x.flatten(1)) + (self.one + self.two)).squeeze(1)
 
-    file = tmp_path / "x.toml"
-    file.write_text(
-        "callback = []\n[train]\nsteps = 9\nbatch_size = 8\ndevice = 'cpu'\n[health]\nprobe = false\n"
-        "[generator]\nname = 'mlp'\nhidden = [8]\n[loss]\nname = 'wasserstein'\n[optimizer]\nname = 'sgd'\n"
-        "[[regularizer]]\nname = 'gradient-clipping'\nlimit = 1e-3\n"
-    )
-    images = torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8)
-    run = as_traced(gancore.load(file).assemble(data=TensorDataset(images), discriminator=Twins()))
+    run = as_traced(small_run(tmp_path, f"[generator]\n{MLP}{CLIPPED}", discriminator=Twins()))
     run.advance(1)
     assert not run.game.differentiate.failed
     one, two = (run.discriminator.get_parameter(name).grad for name in ("one", "two"))
@@ -343,14 +340,7 @@ def test_parameters_whose_gradients_are_parts_of_one_are_clipped_once(tmp_path, 
             x = self.linear(z) + (self.common + torch.cat([torch.zeros_like(self.own), self.own]))
             return x.view(-1, 1, 8, 8)
 
-    file = tmp_path / "x.toml"
-    file.write_text(
-        "callback = []\n[train]\nsteps = 9\nbatch_size = 8\ndevice = 'cpu'\n[health]\nprobe = false\n"
-        "[discriminator]\nname = 'mlp'\nhidden = [8]\n[loss]\nname = 'wasserstein'\n[optimizer]\nname = 'sgd'\n"
-        "[[regularizer]]\nname = 'gradient-clipping'\nlimit = 1e-3\n"
-    )
-    images = torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8)
-    run = gancore.load(file).assemble(data=TensorDataset(images), generator=Joined())
+    run = small_run(tmp_path, f"[discriminator]\n{MLP}{CLIPPED}", generator=Joined())
     if traced:
         as_traced(run)
     run.advance(1)

@@ -5,13 +5,14 @@ millisecond. A graph holds a phase from the forward pass to the updated paramete
 copied into the tensors that it reads.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
-from attrs import define, field, fields, frozen
+from attrs import define, field, frozen
 from torch import Tensor
 
 from gancore.contracts import Role
@@ -22,6 +23,7 @@ from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
 from gancore.training.phases import PLAINLY, Game
+from gancore.training.places import ANYWHERE, Places
 from gancore.training.player import Player
 from gancore.training.tracing import objects_of, tensors_in
 
@@ -111,11 +113,10 @@ class CudaRecorder:
 
 @frozen(eq=False)
 class _Kept:
-    """A phase in a graph, with the tensors that it reads, and those that it leaves: numbers, and what the probe
-    measured, by their names and labels."""
+    """A phase in a graph, with the tensors that it leaves: numbers, and what the probe measured, by their names and
+    labels."""
 
     graph: Graph
-    drawn: Drawn
     numbers: tuple[str, ...]
     labels: tuple[Sequence[Label], ...]
     left: list[Tensor]
@@ -133,49 +134,57 @@ class Captured:
     _say: Callable[[str], None] = field(default=_log.info, init=False)
     _warm: dict[Any, int] = field(factory=dict, init=False)
     _kept: dict[Any, _Kept | None] = field(factory=dict, init=False)
-    _capturable: set[Role] = field(factory=set, init=False)
+    _held: dict[Role, Drawn] = field(factory=dict, init=False)
     _loads: tuple[int, int] = field(default=(0, 0), init=False)
 
     def __call__(
         self, game: Game, role: Role, drawn: Drawn, index: int, numbers: Numbers, measure: bool, probe: PhaseProbe
     ) -> None:
         player = game.player(role)
-        if role not in self._capturable:
-            self._capturable.add(role)
+        if role not in self._held:
+            self._held[role] = _copied(drawn)
             player.make_capturable()
+        held = self._held[role]
+        _fill(held, drawn)
         loads = (game.generator.loads, game.discriminator.loads)
         if loads != self._loads:  # graphs would go on writing to tensors that are no longer in use
             self._loads, self._kept, self._warm = loads, {}, {}
         key = role, player.penalties_due(index), measure, probe.kind
-        if not probe.traceable or (key in self._kept and self._kept[key] is None):
-            PLAINLY(game, role, drawn, index, numbers, measure, probe)
+        if probe.traceable and key not in self._kept and self._warm.get(key, 0) == WARM_UP:
+            self._kept[key] = self._capture(game, role, held, index, measure, probe)
+        kept = self._kept.get(key) if probe.traceable else None
+        if kept is not None:
+            player.fill_rates()
+            kept.graph.replay()
+            _report(kept, numbers, probe)
             return
-        if self._warm.get(key, 0) < WARM_UP:
+        warming = probe.traceable and key not in self._kept
+        with player.at_rates(), self.recorder.aside() if warming else nullcontext():
+            PLAINLY(game, role, held, index, numbers, measure, probe)
+        if warming:
             self._warm[key] = self._warm.get(key, 0) + 1
-            with self.recorder.aside():
-                PLAINLY(game, role, drawn, index, numbers, measure, probe)
-            return
-        if key not in self._kept:
-            self._kept[key] = self._capture(game, role, drawn, index, measure, probe)
-        kept = self._kept[key]
-        if kept is None:
-            PLAINLY(game, role, drawn, index, numbers, measure, probe)
-            return
-        _fill(kept.drawn, drawn)
-        kept.graph.replay()
-        _report(kept, numbers, probe)
+
+    def places(self, role: Role) -> tuple[Places, Places]:
+        """Those that all graphs of its phases read."""
+        held = self._held.get(role)
+        return (ANYWHERE, ANYWHERE) if held is None else ((held.real, held.real_labels), (held.z, held.fake_labels))
 
     def heard_by(self, say: Callable[[str], None]) -> None:
         self._say = say
 
     def _capture(
-        self, game: Game, role: Role, drawn: Drawn, index: int, measure: bool, probe: PhaseProbe
+        self, game: Game, role: Role, held: Drawn, index: int, measure: bool, probe: PhaseProbe
     ) -> _Kept | None:
         """The graph of this phase, and the state as if it had not been."""
+        with game.player(role).at_rates():
+            return self._captured(game, role, held, index, measure, probe)
+
+    def _captured(
+        self, game: Game, role: Role, held: Drawn, index: int, measure: bool, probe: PhaseProbe
+    ) -> _Kept | None:
         hosts = back = None
         try:
             hosts, back = HostSide(_objects(game)), _WayBack(game, self.recorder.default_stream())
-            held = _copied(drawn)
             names: dict[str, Any] = {}
 
             def work() -> list[Tensor]:
@@ -184,7 +193,7 @@ class Captured:
                 reading = taps.reading.packed()
                 names["numbers"] = tuple(name for name, _ in numbers.values())
                 names["labels"] = tuple(labels for labels, _ in reading.parts)
-                return [*(value for _, value in numbers.values()), *(value for _, value in reading.parts)]
+                return [_joined([value for _, value in numbers.values()]), *(value for _, value in reading.parts)]
 
             with self.recorder.aside():
                 PLAINLY(game, role, held, index, Numbers(), measure, probe.like(probe.held_out))
@@ -211,7 +220,7 @@ class Captured:
         if not difference <= TOLERANCE:
             self._say(f"{role}'s phase is not captured: what it changes would differ by {difference:.1g}")
             return None
-        return _Kept(graph, held, left=left, **names)
+        return _Kept(graph, left=left, **names)
 
 
 class _Frozen(Exception):  # noqa: N818 - the name says it
@@ -243,37 +252,50 @@ class _WayBack:
         return list(map(id, _of_players(self._game))) == self._players
 
     def difference(self, expected: Sequence[Tensor]) -> float:
-        """How far the changes are from the expected ones, relative to those; NaN where something became NaN."""
+        """How far the changes are from the expected ones, relative to those; NaN where something became NaN
+        that should not have."""
         apart = [torch.zeros((), dtype=torch.float64, device=self._tensors[0].device)]
         for now, value, before in zip(self._tensors, expected, self._before, strict=True):
             if now.is_floating_point():
                 a, b, c = (tensor.double() for tensor in (now, value, before))
-                apart.append((a - b).norm() / ((b - c).norm() + 1e-7 * b.norm() + 1e-12))
+                # A history that is not yet full may hold NaN where nothing was written.
+                alike = (a == b) | (a.isnan() & b.isnan())
+                change, size = (torch.nan_to_num(x, 0.0, 0.0, 0.0).norm() for x in (b - c, b))
+                apart.append((a - b).masked_fill(alike, 0.0).norm() / (change + 1e-7 * size + 1e-12))
             else:
                 apart.append((now != value).any().double())
         return float(torch.stack(apart).max())
 
 
+def _parts(drawn: Drawn) -> tuple[Tensor | None, ...]:
+    return drawn.z, drawn.fake_labels, drawn.real, drawn.real_labels
+
+
 def _fill(held: Drawn, drawn: Drawn) -> None:
-    for attribute in fields(Drawn):
-        if (value := getattr(drawn, attribute.name)) is not None:
-            getattr(held, attribute.name).copy_(value)
+    """With what was drawn elsewhere."""
+    for place, value in zip(_parts(held), _parts(drawn), strict=True):
+        if place is not None and value is not None and value is not place:
+            place.copy_(value)
 
 
 def _copied(drawn: Drawn) -> Drawn:
-    values = (getattr(drawn, attribute.name) for attribute in fields(Drawn))
+    values = _parts(drawn)
     return Drawn(*(None if value is None else value.clone() for value in values))  # type: ignore[arg-type]
+
+
+def _joined(values: Sequence[Tensor]) -> Tensor:
+    """Numbers in one vector, in the widest of their types, which holds all of them exactly."""
+    widest = functools.reduce(torch.promote_types, (value.dtype for value in values))
+    return torch.stack([value.to(widest) for value in values])
 
 
 def _report(kept: _Kept, numbers: Numbers, probe: PhaseProbe) -> None:
     """The graph's numbers stand in the same places at every replay, so that copies are handed on."""
-    n = len(kept.numbers)
-    values = kept.left[:n]
-    alike = values and all(value.dtype == values[0].dtype for value in values)
-    copies = torch.stack(values).unbind() if alike else [value.clone() for value in values]
-    for name, value in zip(kept.numbers, copies, strict=True):
+    values, *measured = (value.clone() for value in kept.left)
+    for name, value in zip(kept.numbers, values.unbind(), strict=True):
         numbers.add(name, value)
-    probe.give(Reading([(labels, value.clone()) for labels, value in zip(kept.labels, kept.left[n:], strict=True)]))
+    if measured:
+        probe.give(Reading(list(zip(kept.labels, measured, strict=True))))
 
 
 def _of_players(game: Game) -> list[Tensor]:

@@ -23,8 +23,13 @@ class Ema:
         self._half_life, self._ramp, self._batch_size = half_life, ramp, batch_size
         self._averages: list[Tensor] = list(self._network.parameters())
         self._parameters: list[Tensor] = list(generator.parameters())
-        self._generator = generator
-        self._has_buffers = next(generator.buffers(), None) is not None
+        owners = list(zip(self._network.modules(), generator.modules(), strict=True))
+        self._buffers = [
+            (mine._buffers, theirs._buffers, name)
+            for mine, theirs in owners
+            for name, buffer in theirs._buffers.items()
+            if buffer is not None
+        ]
         self._late = False  # a plain copy is made when somebody asks for it
 
     @property
@@ -55,7 +60,15 @@ class Ema:
         self._copy_buffers()
 
     def _copy_buffers(self) -> None:
-        """Looked up every time: a network may put another tensor in the place of one."""
-        if self._has_buffers:
-            for average, buffer in zip(self._network.buffers(), self._generator.buffers(), strict=True):
-                average.copy_(buffer)
+        """Looked up every time: a network may put another tensor in the place of one. Those of a kind together, as on
+        a GPU that is one launch."""
+        kinds: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        for averages, buffers, name in self._buffers:
+            average, buffer = averages[name], buffers[name]
+            assert average is not None
+            assert buffer is not None
+            mine, theirs = kinds.setdefault(buffer.dtype, ([], []))
+            mine.append(average)
+            theirs.append(buffer)
+        for mine, theirs in kinds.values():
+            torch._foreach_copy_(mine, theirs)

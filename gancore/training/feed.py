@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from gancore.contracts import DataSpec
 from gancore.errors import DataError
 from gancore.training.damaged import WHOLE, Skipping
+from gancore.training.places import ANYWHERE, Places
 from gancore.training.ranks import ALONE, Ranks
 from gancore.training.streams import derive
 
@@ -29,8 +30,9 @@ TOLD = 20  # damaged samples whose cause is kept
 
 
 class Feed(Protocol):
-    def next(self) -> tuple[Tensor, Tensor | None]:
-        """The next reals `(N, *shape)`, float32 in the data's range, and their labels."""
+    def next(self, into: Places = ANYWHERE) -> tuple[Tensor, Tensor | None]:
+        """The next reals `(N, *shape)`, float32 in the data's range, and their labels: in the tensors `into`, where
+        that saves a copy."""
         ...
 
     def sample(self, n: int) -> Tensor:
@@ -162,13 +164,17 @@ class ResidentFeed:
     def __len__(self) -> int:
         return len(self._values)
 
-    def next(self) -> tuple[Tensor, Tensor | None]:
+    def next(self, into: Places = ANYWHERE) -> tuple[Tensor, Tensor | None]:
         epoch, here = self._order.next()
         if epoch != self._permutation[0]:
             self._permutation = (epoch, self._order.permutation().to(self._device, non_blocking=True))
         index = self._permutation[1][here]
-        values = self._values.index_select(0, index)  # of bytes on a CPU, ten times as fast as indexing
-        return _normalised(values), None if self._labels is None else self._labels.index_select(0, index)
+        # Of bytes on a CPU, ten times as fast as indexing.
+        if self._values.dtype == torch.uint8:
+            values = _normalised(torch.index_select(self._values, 0, index), into[0])
+        else:
+            values = torch.index_select(self._values, 0, index, out=into[0])
+        return values, None if self._labels is None else torch.index_select(self._labels, 0, index, out=into[1])
 
     def sample(self, n: int) -> Tensor:
         index = _spread(len(self._values), n).to(self._device)
@@ -218,7 +224,7 @@ class StreamedFeed:
     def __len__(self) -> int:
         return self._order.size
 
-    def next(self) -> tuple[Tensor, Tensor | None]:
+    def next(self, into: Places = ANYWHERE) -> tuple[Tensor, Tensor | None]:
         batch = self._fetched() if self._ahead is None else self._ahead
         if isinstance(batch, Exception):
             raise batch
@@ -236,7 +242,7 @@ class StreamedFeed:
             for tensor in (batch.values, batch.labels):
                 if tensor is not None:
                     tensor.record_stream(here)
-        return _normalised(batch.values), batch.labels
+        return _normalised(batch.values, into[0]), batch.labels
 
     def _fetched(self) -> "_Batch | Exception":
         """The next batch, on its way to the device; or why there is none, to be raised when it is its turn."""
@@ -313,9 +319,12 @@ class _Batches:
             yield self._ahead.permutation()[here].tolist()
 
 
-def _normalised(values: Tensor) -> Tensor:
+def _normalised(values: Tensor, into: Tensor | None = None) -> Tensor:
     """uint8 images to float32 in [-1, 1]; vectors as they are."""
-    return values.float().div_(127.5).sub_(1) if values.dtype == torch.uint8 else values
+    if values.dtype != torch.uint8:
+        return values
+    scaled = values.float().div_(127.5)
+    return scaled.sub_(1) if into is None else torch.sub(scaled, 1, out=into)
 
 
 def _spread(size: int, n: int) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from gancore.training.places import ANYWHERE, Places
 from gancore.training.ranks import ALONE, Ranks
 
 
@@ -17,10 +18,16 @@ class Latents:
     rng: torch.Generator
     ranks: Ranks = ALONE
 
-    def draw(self, n: int) -> tuple[Tensor, Tensor | None]:
-        """This process's share of a batch of n."""
-        z = torch.randn(n, self.dim, generator=self.rng, device=self.device)
-        y = torch.randint(self.classes, (n,), generator=self.rng, device=self.device) if self.classes else None
+    def draw(self, n: int, into: Places = ANYWHERE) -> tuple[Tensor, Tensor | None]:
+        """This process's share of a batch of n.
+
+        Args:
+            into: tensors to draw it into, for one process that has n all for itself.
+        """
+        z = torch.randn(n, self.dim, generator=self.rng, device=self.device, out=into[0])
+        y = None
+        if self.classes:
+            y = torch.randint(self.classes, (n,), generator=self.rng, device=self.device, out=into[1])
         if self.ranks.size == 1:
             return z, y
         share = self.ranks.share(n)

@@ -12,6 +12,7 @@ from gancore.training.feed import Feed
 from gancore.training.latents import Latents
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn, backward, objective
+from gancore.training.places import ANYWHERE, Places
 from gancore.training.player import Player
 from gancore.training.precision import Precision
 from gancore.training.ranks import ALONE, Ranks
@@ -58,6 +59,10 @@ class Take(Protocol):
         /,
     ) -> None: ...
 
+    def places(self, role: Role) -> tuple[Places, Places]:
+        """Where a network's phases want reals, and latents."""
+        ...
+
     def heard_by(self, say: Callable[[str], None]) -> None:
         """To whom to say what the user should know."""
         ...
@@ -71,6 +76,9 @@ class Plainly:
     ) -> None:
         game.differentiate(game, role, drawn, index, numbers, probe)
         update(game, game.player(role), index, numbers, measure=measure, probe=probe)
+
+    def places(self, role: Role) -> tuple[Places, Places]:
+        return ANYWHERE, ANYWHERE
 
     def heard_by(self, say: Callable[[str], None]) -> None:
         """There is nothing to say."""
@@ -106,8 +114,10 @@ class Game:
 
     def draw(self, role: Role) -> Drawn:
         """The next batch of latents and, where they are needed, of reals."""
-        real = self.feed.next() if role == "discriminator" or self.loss.needs_real else (None, None)
-        z, fake_labels = self.latents.draw(self.batch_size)
+        for_reals, for_latents = self.take.places(role)
+        needs_real = role == "discriminator" or self.loss.needs_real
+        real = self.feed.next(for_reals) if needs_real else (None, None)
+        z, fake_labels = self.latents.draw(self.batch_size, for_latents)
         return Drawn(z, fake_labels, *real)
 
 

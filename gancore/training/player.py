@@ -63,7 +63,8 @@ class Player:
     compiled: Callable[..., Tensor] | None = None
     stepper: "Stepper | None" = None
     loads: int = field(default=0, init=False)
-    _capturable: bool = field(default=False, init=False)
+    _rates: list[Tensor] = field(factory=list, init=False)  # on the device, of a player whose steps are in graphs
+    _filled: list[float] = field(factory=list, init=False)
 
     @cached_property
     def parameters(self) -> list[nn.Parameter]:
@@ -152,23 +153,43 @@ class Player:
         return [parameter for parameter in self.parameters if parameter.grad is not None]
 
     def make_capturable(self) -> None:
-        """Let a CUDA graph hold the optimizer's step: everything that changes in it becomes a tensor on the device."""
-        self._capturable = True
+        """Let a CUDA graph hold the optimizer's step, `at_rates`: what changes in it is on the device."""
+        device = self.parameters[0].device
+        self._rates = self._rates or [torch.zeros((), device=device) for _ in self.optimizer.param_groups]
+        self._filled = self._filled or [math.nan] * len(self._rates)
         for group in self.optimizer.param_groups:
             if "capturable" in group:
                 group["capturable"] = True
-            if not isinstance(group["lr"], Tensor):
-                group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=self.parameters[0].device)
         for parameter, kept in self.optimizer.state.items():
             if isinstance(kept.get("step"), Tensor):
                 kept["step"] = kept["step"].to(parameter.device)
 
+    def fill_rates(self) -> None:
+        """Bring the learning rates that graphs read up to date."""
+        for i, group in enumerate(self.optimizer.param_groups):
+            rate = group["lr"]
+            if rate != self._filled[i]:
+                self._filled[i] = rate
+                self._rates[i].fill_(rate)
+
+    @contextmanager
+    def at_rates(self) -> Iterator[None]:
+        """The optimizer takes its learning rates from the device: a graph would freeze numbers."""
+        self.fill_rates()
+        groups = self.optimizer.param_groups
+        for group, rate in zip(groups, self._rates, strict=True):
+            group["lr"] = rate
+        try:
+            yield
+        finally:
+            for group, number in zip(groups, self._filled, strict=True):
+                group["lr"] = number
+
     def state_dict(self) -> dict[str, Any]:
         """As any other run can read it, also one that captures nothing."""
         optimizer = self.optimizer.state_dict()
-        for group in optimizer["param_groups"] if self._capturable else ():
+        for group in optimizer["param_groups"] if self._rates else ():
             group |= {"capturable": False} if "capturable" in group else {}
-            group["lr"] = float(group["lr"])  # waits for the device; what saves or copies a state has just done so
         return {
             "network": self.network.state_dict(),
             "optimizer": optimizer,
@@ -199,7 +220,7 @@ class Player:
                 # A fused update walks through memory: what belongs together has to lie in the same order.
                 if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
                     kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-        if self._capturable:
+        if self._rates:
             self.make_capturable()
 
     def _reschedule(self, steps: int) -> None:

@@ -91,9 +91,6 @@ class Profiler:
         self._first = run.step + min(max(WARM_UP, 2 * seldom - STEPS + 2), left // 3)
         self._last = min(self._first + STEPS, run.steps)
         self.every = max(1, self._first)
-        device = [ProfilerActivity.CUDA] if run.device.type == "cuda" else []
-        self._profile = profile(activities=[ProfilerActivity.CPU, *device])
-        self._profile.prepare_trace()  # now: on a GPU that takes its time
         if run.step == self._first:
             self._start(run)
 
@@ -120,6 +117,11 @@ class Profiler:
 
     def _start(self, run: "Run") -> None:
         self.every = self._last
+        device = [ProfilerActivity.CUDA] if run.device.type == "cuda" else []
+        self._profile = profile(
+            activities=[ProfilerActivity.CPU, *device], acc_events=True
+        )  # otherwise some versions warn
+        self._profile.prepare_trace()
         _wait(run)
         self._labels = Labels(run)
         self._profile.start_trace()
@@ -138,9 +140,6 @@ class Profiler:
 
     def _leave(self, run: "Run") -> None:
         run.observers.callbacks = {key: other for key, other in run.callbacks.items() if other is not self}
-        if self._labels is None:  # what was prepared cannot be stopped
-            self._profile.start_trace()
-            self._profile.stop_trace()
 
     def _report(self, run: "Run") -> None:
         _wait(run)

@@ -80,11 +80,11 @@ class _Recorded:
     def __init__(self, source: Any, kept: list[Any]) -> None:
         self._source, self._kept = source, kept
 
-    def next(self) -> Any:
-        return self._keep(self._source.next())
+    def next(self, *places: Any) -> Any:
+        return self._keep(self._source.next(*places))
 
-    def draw(self, n: int) -> Any:
-        return self._keep(self._source.draw(n))
+    def draw(self, n: int, *places: Any) -> Any:
+        return self._keep(self._source.draw(n, *places))
 
     def _keep(self, drawn: Any) -> Any:
         self._kept.append([None if part is None else part.clone() for part in drawn])
@@ -98,10 +98,10 @@ class _Played:
     def __init__(self, kept: list[Any]) -> None:
         self._left = list(kept)
 
-    def next(self) -> Any:
+    def next(self, *places: Any) -> Any:
         return tuple(self._left.pop(0))
 
-    def draw(self, n: int) -> Any:
+    def draw(self, n: int, *places: Any) -> Any:
         return self.next()
 
 

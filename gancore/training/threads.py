@@ -1,4 +1,4 @@
-"""How many threads torch computes with on the CPU.
+"""How many threads torch computes with on the CPU, and in which one gradients are.
 
 Threads that have finished their part of an operation spin until the others have theirs. Where something else runs on
 one of the cores, that wait becomes most of the time: convolutions were seen to take ten times as long on two threads as
@@ -30,16 +30,22 @@ class Threads:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Around all that computes: torch's own number of threads is one for the whole process."""
+        """Around all that computes: torch's own number of threads is one for the whole process.
+
+        A backward stays in the thread that asks for it. For a GPU torch has another one, which numbers the nodes of
+        second derivatives by itself: gradients would be summed in an order that depends on all that the process has
+        done before, and differ in their last bits.
+        """
         before = torch.get_num_threads()
-        if self.number is None or self.number == before:
-            yield
-            return
-        torch.set_num_threads(self.number)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+        with torch.autograd.set_multithreading_enabled(False):
+            if self.number is None or self.number == before:
+                yield
+                return
+            torch.set_num_threads(self.number)
+            try:
+                yield
+            finally:
+                torch.set_num_threads(before)
 
 
 def choose(

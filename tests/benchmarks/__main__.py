@@ -58,10 +58,10 @@ def compared(
                 advances[name] = prepared(name, workload, folder, device, parity, found)
             except (UserError, Differs, not_expressible()) as refusal:
                 found["left_out"][name] = _in_short(refusal, folder)
-                _say(f"{name:24} left out: {found['left_out'][name]}")
+                _say(f"{name:31} left out: {found['left_out'][name]}")
         if not advances:
             return found
-        steps = measure.calibrated(next(iter(advances.values())), device)
+        steps = measure.calibrated(next(iter(advances.values())), device, options.turn)
         seconds: dict[str, list[float]] = {name: [] for name in advances}
         _say(f"{options.blocks} turns of {steps} step{'s' if steps > 1 else ''} each")
         for i, block in enumerate(measure.turns(advances, steps, options.blocks, device), 1):
@@ -76,6 +76,8 @@ def compared(
     found["share_of_peak"] = {
         name: flops / taken / peak[precision_of(name)] for name, taken in found["seconds_per_step"].items()
     }
+    if device != "cpu":
+        found["on_device"] = {name: measure.on_device(advance, device) for name, advance in advances.items()}
     show(found)
     if options.memory:
         kept = [name for name in OF_MEMORY if name in seconds] if device == "cpu" else list(seconds)
@@ -86,7 +88,7 @@ def compared(
             except RuntimeError as error:  # it has said why; the rest of the numbers are none the worse
                 _say(str(error))
             else:
-                _say(f"{name:24} takes {size / MIB:.0f} MiB of memory")
+                _say(f"{name:31} takes {size / MIB:.0f} MiB of memory")
     return found
 
 
@@ -99,7 +101,7 @@ def prepared(
         Differs: it does other updates.
         UserError: gancore refuses its options.
     """
-    _say(f"{name:24} ...", end="\r")
+    _say(f"{name:31} ...", end="\r")
     begin = time.perf_counter()
     candidate = build(name, workload, folder, device)
     losses: list[float] = []
@@ -114,19 +116,24 @@ def prepared(
     else:
         difference = parity.of_others(name, precision_of(name))
     found["parity"][name] = difference
-    _say(f"{name:24} first step after {first:5.1f} s, losses of ten steps agree to {difference:.1e}")
+    _say(f"{name:31} first step after {first:5.1f} s, losses of ten steps agree to {difference:.1e}")
     measure.warmed(candidate.advance, device)
     return candidate.advance
 
 
 def show(found: dict[str, Any]) -> None:
     """The table of a workload."""
-    print(f"    {'':24} ms a step   speed of {found['base']:14} (quartiles)   of lean   share of peak")
+    gpu = "   GPU busy   kernels" if "on_device" in found else ""
+    print(f"    {'':31} ms a step   speed of {found['base']:14} (quartiles)   of lean   share of peak{gpu}")
     for name, (low, middle, high) in found["ratios"].items():
         seconds, share = found["seconds_per_step"][name], found["share_of_peak"][name]
         lean = f"{found['ratios_to_lean'][name][1]:7.2f}" if "ratios_to_lean" in found else " " * 7
+        if gpu:
+            busy, kernels = found["on_device"][name]
+            gpu = f"   {busy / seconds:8.0%}   {kernels:7.0f}"
         print(
-            f"    {name:24} {1e3 * seconds:9.2f}   {middle:23.2f} ({low:5.2f} to {high:5.2f})   {lean}   {share:12.1%}"
+            f"    {name:31} {1e3 * seconds:9.3f}   {middle:23.2f} ({low:5.2f} to {high:5.2f})   {lean}   "
+            f"{share:12.1%}{gpu}"
         )
 
 
@@ -152,6 +159,7 @@ def _say(words: str, end: str = "\n") -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=15, help="turns of each candidate, at least 2")
+    parser.add_argument("--turn", type=float, default=measure.BLOCK, help="seconds of a turn of the first candidate")
     parser.add_argument("--only", default="", help="workloads whose name contains this")
     parser.add_argument("--candidates", default="", help="names, separated by commas; gancore's also without its name")
     parser.add_argument("--no-peers", action="store_true", help="without other libraries")

@@ -27,20 +27,24 @@ LOOPS: dict[str, Callable[[Workload, Any], Candidate]] = {
     "lean": Lean,
     "lean bf16": partial(Lean, bf16=True),
 }
-EAGER = "train.compile=off"
-COMPILED = "train.compile=phase"
+EAGER = ("train.compile=off", "train.capture=off")
+COMPILED = ("train.compile=phase", "train.capture=off")
+CAPTURED = ("train.compile=off", "train.capture=on")
+BOTH = ("train.compile=phase", "train.capture=on")
 BF16 = "train.precision=bf16"
 GANCORE: dict[str, tuple[str, ...]] = {
-    "gancore": (),  # as it comes: it chooses for itself whether to compile, and these runs are long
+    "gancore": (),  # as it comes: it chooses for itself what to compile and capture, and these runs are long
     "gancore, no probe": ("health.probe=false",),
-    "gancore, eager": (EAGER,),
-    "gancore, compiled": (COMPILED,),
-    "gancore, bf16 eager": (BF16, EAGER),
-    "gancore, bf16 compiled": (BF16, COMPILED),
-    "gancore, captured": ("train.capture=on",),
-    "gancore, bf16 captured": (BF16, "train.capture=on"),
+    "gancore, eager": EAGER,
+    "gancore, compiled": COMPILED,
+    "gancore, captured": CAPTURED,
+    "gancore, captured compiled": BOTH,
+    "gancore, bf16 eager": (BF16, *EAGER),
+    "gancore, bf16 compiled": (BF16, *COMPILED),
+    "gancore, bf16 captured": (BF16, *CAPTURED),
+    "gancore, bf16 captured compiled": (BF16, *BOTH),
 }
-PLAIN = ("health.probe=false", EAGER)  # what everybody is held against, and whose networks the loops by hand take
+PLAIN = ("health.probe=false", *EAGER)  # what everybody is held against, and whose networks the loops by hand take
 
 
 @cache

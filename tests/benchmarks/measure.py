@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
@@ -18,6 +20,7 @@ from tests.benchmarks.hardware import one_thread, wait
 from tests.benchmarks.workloads import Workload
 
 BLOCK = 0.4  # seconds: long enough for the clock, short enough for other work on the machine to hit several candidates
+WATCHED = 8  # steps under the profiler
 PROBED = 51  # steps: past the first in which gancore measures and probes
 PATIENCE = 12.0  # seconds to get there; a slow workload will hardly reach a second one
 
@@ -44,12 +47,12 @@ def warmed(advance: Advance, device: str) -> None:
             return
 
 
-def calibrated(advance: Advance, device: str) -> int:
-    """Steps that take about the time of a block."""
+def calibrated(advance: Advance, device: str, block: float = BLOCK) -> int:
+    """Steps that take about the time of a block, in seconds."""
     steps = 1
-    while (seconds := timed(advance, steps, device)) < BLOCK / 4:
+    while (seconds := timed(advance, steps, device)) < block / 4:
         steps *= 2
-    return max(1, round(BLOCK / seconds * steps))
+    return max(1, round(block / seconds * steps))
 
 
 def turns(advances: Mapping[str, Advance], steps: int, blocks: int, device: str) -> Iterator[dict[str, float]]:
@@ -58,6 +61,23 @@ def turns(advances: Mapping[str, Advance], steps: int, blocks: int, device: str)
     for _ in range(blocks):
         rng.shuffle(order)
         yield {name: timed(advances[name], steps, device) / steps for name in order}
+
+
+def on_device(advance: Advance, device: str) -> tuple[float, float]:
+    """What a GPU does in a step: seconds in which at least one kernel or copy is under way, and how many there are."""
+    with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as watched:
+        advance(WATCHED)
+        wait(device)
+    done = [
+        (event.time_range.start, event.time_range.end)
+        for event in watched.events() or ()
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation
+    ]
+    busy = until = 0.0
+    for start, end in sorted(done):
+        busy += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return busy / 1e6 / WATCHED, len(done) / WATCHED
 
 
 def operations(workload: Workload, device: str = "cpu") -> int:

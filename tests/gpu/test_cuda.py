@@ -75,67 +75,6 @@ def test_the_callers_settings_are_given_back() -> None:
     assert (matmul.allow_tf32, torch.backends.cudnn.deterministic) == before
 
 
-def told(run: Any) -> list[str]:
-    said: list[str] = []
-    run.game.take.heard_by(said.append)
-    run.game.differentiate.heard_by(said.append)
-    return said
-
-
-@pytest.mark.parametrize("probed", [False, True])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", NAMES)
-def test_captured_phases_do_what_plain_ones_do(name: str, precision: str, probed: bool) -> None:
-    settings = [f"train.precision={precision}", "health.every=1" if probed else "health.probe=false", "log.every=3"]
-    plain, captured = (assembled(name, f"train.capture={how}", *settings) for how in ("off", "on"))
-    said = told(captured)
-    plain.advance(20)
-    captured.advance(20)
-    assert not said
-    for role in ("generator", "discriminator"):
-        pairs = zip(plain.game.player(role).parameters, captured.game.player(role).parameters, strict=True)
-        for a, b in pairs:
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
-    assert captured.look() == pytest.approx(plain.look(), rel=1e-2, abs=1e-3)
-    if probed:
-        ours, theirs = (run.checkup.probe.fetched()[-1].numbers for run in (captured, plain))
-        assert ours == pytest.approx(theirs, rel=5e-2, abs=1e-3)
-
-
-def test_a_captured_step_waits_for_nothing() -> None:
-    run = assembled("digits", "train.capture=on", "health.probe=false", "log.every=1000")
-    run.advance(5)  # warmed up and captured
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        run.advance(5)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
-def test_a_schedule_reaches_into_the_graph() -> None:
-    """The learning rate of digits falls linearly to 0: a frozen one would go on training."""
-    run = assembled("digits", "train.capture=on", "train.steps=30", "health.probe=false")
-    run.advance(29)
-    before = [parameter.detach().clone() for parameter in run.game.generator.parameters]
-    run.game.generator.optimizer.param_groups[0]["lr"].fill_(0.0)
-    run.advance(1)
-    assert all(torch.equal(a, b) for a, b in zip(before, run.game.generator.parameters, strict=True))
-
-
-@pytest.mark.parametrize("capture", ["on", "off"])
-@pytest.mark.parametrize("name", ["digits", "digits-relativistic"])
-def test_compiled_phases_do_what_eager_ones_do(name: str, capture: str) -> None:
-    settings = ["health.probe=false", f"train.capture={capture}"]
-    eager, compiled = (assembled(name, f"train.compile={how}", *settings) for how in ("off", "phase"))
-    said = told(compiled)
-    eager.advance(6)
-    compiled.advance(6)
-    assert not [words for words in said if "not compiled" in words or "not captured" in words]
-    pairs = zip(eager.game.generator.parameters, compiled.game.generator.parameters, strict=True)
-    for a, b in pairs:
-        torch.testing.assert_close(a, b, rtol=1e-2, atol=5e-3)
-
-
 class Listed(torch.utils.data.Dataset[Any]):
     """Not a TensorDataset, so that it is streamed."""
 

@@ -40,6 +40,7 @@ CASES = {
         '[loss]\nname = "lsgan"\n[[regularizer]]\nname = "dragan"\n[[regularizer]]\nname = "gradient-clipping"',
         (1, 8, 8),
     ),
+    "mlp, autoclip": (MLP, '[loss]\nname = "nonsaturating"\n[[regularizer]]\nname = "autoclip"', (1, 8, 8)),
 }
 
 

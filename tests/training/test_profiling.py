@@ -240,6 +240,9 @@ class Replay:
         self.given.append((game, type(others[-1])))
         PLAINLY(game, *others)
 
+    def places(self, role: Any) -> Any:
+        return PLAINLY.places(role)
+
     def heard_by(self, say: Any) -> None: ...
 
 

@@ -5,6 +5,7 @@ import logging
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -39,11 +40,13 @@ Machine = Callable[[GraphModule, Sequence[Tensor]], Function]
 def by_inductor(graph: GraphModule, examples: Sequence[Tensor]) -> Function:
     # What it says of GPUs is of no interest: it is asked only for the device that there is.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    import torch._inductor  # slow, and needed here only
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own old parts, and of fp32 that is no tf32: that is what was asked for
+        import torch._inductor  # slow, and needed here only
 
-    # Kernels chosen by a stopwatch could be others in a resumed run.
-    options = {"deterministic": True} if hasattr(torch._inductor.config, "deterministic") else {}
-    made: Function = torch._inductor.compile(graph, list(examples), options=options)
+        # Kernels chosen by a stopwatch could be others in a resumed run.
+        options = {"deterministic": True} if hasattr(torch._inductor.config, "deterministic") else {}
+        made: Function = torch._inductor.compile(graph, list(examples), options=options)
     return made
 
 

@@ -118,9 +118,8 @@ class Profiler:
     def _start(self, run: "Run") -> None:
         self.every = self._last
         device = [ProfilerActivity.CUDA] if run.device.type == "cuda" else []
-        self._profile = profile(
-            activities=[ProfilerActivity.CPU, *device], acc_events=True
-        )  # otherwise some versions warn
+        # Some versions warn of what is lost without acc_events, though there is nothing to be lost.
+        self._profile = profile(activities=[ProfilerActivity.CPU, *device], acc_events=True)
         self._profile.prepare_trace()
         _wait(run)
         self._labels = Labels(run)

@@ -114,6 +114,7 @@ def test_captured_phases_do_what_plain_ones_do(name: str, precision: str, probed
         assert ours == pytest.approx(theirs, rel=5e-2, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # that it does not see everything
 def test_a_captured_step_waits_for_nothing() -> None:
     run = assembled("digits", "train.capture=on", "health.probe=false", "log.every=1000")
     run.advance(5)  # warmed up and captured

@@ -27,6 +27,7 @@ def test_examples_train(name: str, precision: str) -> None:
     assert run.sample(*run.latents(8, 0)).is_cuda
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # that it does not see everything
 @pytest.mark.parametrize("probed", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_step_waits_for_the_device(name: str, probed: bool) -> None:
@@ -88,6 +89,7 @@ class Listed(torch.utils.data.Dataset[Any]):
         return (self.values[i],)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 of workers that are forked
 @pytest.mark.parametrize("workers", [0, 2])
 def test_streamed_batches_are_the_resident_ones(workers: int) -> None:
     from gancore.training.feed import ResidentFeed, StreamedFeed, open_feed

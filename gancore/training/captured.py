@@ -90,8 +90,12 @@ class CudaRecorder:
             graph.register_generator_state(stream)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         torch.cuda.synchronize(self.device)
-        # Other threads (data being pinned) may go on talking to the driver.
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+        # Other threads (data being pinned) may go on talking to the driver. Whoever replays the graph comes after what
+        # torch does on this stream first: it puts random streams back to 0.
+        with (
+            self.aside(),
+            torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+        ):
             left = work()
         return graph, left
 

@@ -1,6 +1,6 @@
 """What gradient health costs: the same run with and without it, interleaved block by block.
 
-    python -m tests.benchmarks.health [--blocks 15] [--set train.compile=phase]
+    python -m tests.benchmarks.health [--blocks 15] [--device cpu] [--set train.compile=phase]
 
 Prints, for each experiment, the time of a probed run over that of one that is not probed, as median and quartiles over
 the blocks: probing every 50 steps (the default; budget 1.02) and at every step (budget 1.15). The cost of a probe is
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 import gancore
+from tests.benchmarks import hardware, measure
 
 ROOT = Path(__file__).parents[2]
 NEVER = 0
@@ -49,18 +50,19 @@ def experiments() -> dict[str, tuple[str, dict[str, Any], int]]:
     }
 
 
-def assembled(text: str, objects: dict[str, Any], every: int, folder: Path, given: Sequence[str]) -> Any:
+def assembled(text: str, objects: dict[str, Any], every: int, folder: Path, device: str, given: Sequence[str]) -> Any:
     file = folder / "x.toml"
     file.write_text(text)
-    settings = ["train.device=cpu", "train.compile=off", "callback=[]", "train.steps=1000000", *given]
+    settings = [f"train.device={device}", "train.compile=off", "callback=[]", "train.steps=1000000", *given]
     settings += [f"health.every={every}"] if every else ["health.probe=false"]
     run = gancore.load(file, settings).assemble(**objects)
-    advance(run, 50)  # what is made, or compiled, on first use
+    advance(run, measure.PROBED[run.device.type])  # what is made, compiled or captured on first use
     return run
 
 
 def advance(run: Any, steps: int) -> float:
     """Seconds for `steps` steps with everything that `train` does for gradient health."""
+    hardware.wait(run.device.type)
     begin = time.perf_counter()
     end = run.step + steps
     while run.step < end:
@@ -68,12 +70,15 @@ def advance(run: Any, steps: int) -> float:
         run.advance(min(end - run.step, rhythm - run.step % rhythm))
         if run.checkup and run.step % rhythm == 0:
             run._examine(run.checkup)
+    hardware.wait(run.device.type)
     return time.perf_counter() - begin
 
 
-def ratios(text: str, objects: dict[str, Any], block: int, blocks: int, given: Sequence[str]) -> dict[int, list[float]]:
+def ratios(
+    text: str, objects: dict[str, Any], block: int, blocks: int, device: str, given: Sequence[str]
+) -> dict[int, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
-        runs = {every: assembled(text, objects, every, Path(folder), given) for every in (NEVER, 50, 1)}
+        runs = {every: assembled(text, objects, every, Path(folder), device, given) for every in (NEVER, 50, 1)}
         seconds: dict[int, list[float]] = {every: [] for every in runs}
         for _ in range(blocks):
             for every, run in runs.items():
@@ -85,12 +90,14 @@ def ratios(text: str, objects: dict[str, Any], block: int, blocks: int, given: S
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=15)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--set", action="append", default=[], dest="given", metavar="KEY=VALUE", help="as of the CLI")
     options = parser.parse_args()
     torch.set_num_threads(1)
     results = {}
     for name, (text, objects, block) in experiments().items():
-        for every, found in ratios(text, objects, block, options.blocks, options.given).items():
+        block = block if options.device == "cpu" else 50
+        for every, found in ratios(text, objects, block, options.blocks, options.device, options.given).items():
             low, middle, high = statistics.quantiles(found, n=4)
             results[f"{name}, every {every}"] = [low, middle, high]
             print(f"{name:50} every {every:2}: {middle:.3f}  (quartiles {low:.3f} to {high:.3f})", flush=True)

@@ -21,7 +21,8 @@ from tests.benchmarks.workloads import Workload
 
 BLOCK = 0.4  # seconds: long enough for the clock, short enough for other work on the machine to hit several candidates
 WATCHED = 8  # steps under the profiler
-PROBED = 51  # steps: past the first in which gancore measures and probes
+# Steps: past the first in which gancore measures and probes; on a GPU past the third, which is captured.
+PROBED = {"cpu": 51, "cuda": 151}
 PATIENCE = 12.0  # seconds to get there; a slow workload will hardly reach a second one
 
 Advance = Callable[[int], None]
@@ -40,7 +41,7 @@ def timed(advance: Advance, steps: int, device: str) -> float:
 def warmed(advance: Advance, device: str) -> None:
     """Take steps until everything that is made, compiled or chosen on first use should be there."""
     begin = time.perf_counter()
-    for _ in range(PROBED):
+    for _ in range(PROBED["cpu" if device == "cpu" else "cuda"]):
         advance(1)
         wait(device)
         if time.perf_counter() - begin > PATIENCE:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from gancore.assemble.blueprint import Blueprint
-from gancore.assemble.work import CORE, GPU, PHASE
+from gancore.assemble.work import CAPTURED_PHASE, CORE, GPU, PHASE
 from gancore.contracts import ROLES, Penalty, Role
 from gancore.errors import UserError
 from gancore.experiment import Train
@@ -18,8 +18,8 @@ from gancore.training.player import Player
 from gancore.training.ranks import Ranks
 from gancore.training.threads import Threads, choose
 
-# What compiling saves at least: shares of what an eager phase costs however small it is, and of the time of its
-# arithmetic. It takes up to a minute itself.
+# What compiling saves at least: shares of what a phase costs however small it is, and of the time of its arithmetic.
+# It takes up to a minute itself.
 SAVED_OF_PHASE, SAVED_OF_WORK, WORTH = 0.3, 0.03, 120.0  # shares, seconds
 
 
@@ -44,8 +44,9 @@ def choose_differentiate(
     wanted = train.compile
     if wanted == "auto":
         speed = CORE * (threads.number or 1) if clock.device.type == "cpu" else GPU
+        phase = CAPTURED_PHASE if _is_captured(train, clock.device, ranks) else PHASE
         work = _work(train, blueprint, players.values())
-        saved = SAVED_OF_WORK * work / speed + SAVED_OF_PHASE * (train.n_critic + 1) * PHASE
+        saved = SAVED_OF_WORK * work / speed + SAVED_OF_PHASE * (train.n_critic + 1) * phase
         wanted = "phase" if work and steps * saved >= WORTH else "off"
     if wanted == "off":
         return EAGER
@@ -67,12 +68,16 @@ def choose_take(train: Train, device: torch.device, ranks: Ranks) -> Take:
     Raises:
         UserError: they are demanded where there can be none.
     """
-    possible = device.type == "cuda" and ranks.size == 1
-    if train.capture == "on" and not possible:
+    captured = _is_captured(train, device, ranks)
+    if train.capture == "on" and not captured:
         raise UserError(
             'train.capture = "on" needs one CUDA device that no other process shares the run with; "auto" does without'
         )
-    return Captured(CudaRecorder(device)) if possible and train.capture != "off" else PLAINLY
+    return Captured(CudaRecorder(device)) if captured else PLAINLY
+
+
+def _is_captured(train: Train, device: torch.device, ranks: Ranks) -> bool:
+    return device.type == "cuda" and ranks.size == 1 and train.capture != "off"
 
 
 def _work(train: Train, blueprint: Blueprint, players: Iterable[Player]) -> float:

@@ -80,8 +80,10 @@ class History:
             return smooth
         values = self._values.setdefault(name, [])
         values.append(smooth)
-        del values[:-MEMORY]
-        self._highest[name] = max(smooth, self._highest.get(name, smooth))
+        if len(values) > MEMORY:
+            del values[0]
+        if smooth >= self._highest.get(name, smooth):
+            self._highest[name] = smooth
         self._weigh(name, value, len(values))
         return smooth
 

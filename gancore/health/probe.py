@@ -72,15 +72,13 @@ class Probe:
         others: dict[Kind, dict[str, dict[str, float]]] = defaultdict(dict)
         channels: dict[str, dict[str, list[float]]] = defaultdict(dict)
         for labels, values in found:
-            if labels[0][0] == "channel":
-                begin = 0
-                for (_, role, name, _), group in itertools.groupby(labels):
-                    end = begin + len(list(group))
+            end = 0
+            for kind, role, name, factor, size in labels:
+                begin, end = end, end + size
+                if kind == "channel":
                     channels[role][name] = values[begin:end]
-                    begin = end
-                continue
-            for (kind, role, name, factor), value in zip(labels, values, strict=True):
-                value *= factor
+                    continue
+                value = values[begin] * factor
                 if kind == "number":
                     numbers[name] = numbers[name] + value if name in numbers else value
                 else:
@@ -141,17 +139,18 @@ class Probe:
 
 
 def _written(reading: Reading) -> dict[str, Any]:
-    """For a checkpoint: value by value, as one that goes on adds them up elsewhere."""
+    """For a checkpoint: a label for every value."""
     labels, values = as_one(reading.parts)
-    return {"labels": list(labels), "values": values}
+    return {"labels": [label[:4] for label in labels for _ in range(label[4])], "values": values}
 
 
 def _read(written: Mapping[str, Any]) -> Reading:
-    """From a checkpoint."""
-    labels, values = written["labels"], written["values"]
-    pieces = itertools.groupby(range(len(labels)), lambda place: labels[place][0] == "channel")
-    places = [list(group) for _, group in pieces]
-    return Reading([([labels[place] for place in some], values[some[0] : some[-1] + 1]) for some in places])
+    """From a checkpoint: what has one label is of one layer's channels."""
+    labels: list[Label] = []
+    for label, values in itertools.groupby(written["labels"]):
+        n = len(list(values))
+        labels += [(*label, n)] if label[0] == "channel" else [(*label, 1)] * n
+    return Reading([(labels, written["values"])])
 
 
 def _median(values: Sequence[float]) -> float:

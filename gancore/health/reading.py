@@ -10,12 +10,13 @@ from torch import Tensor
 from gancore.contracts import Role
 
 Kind = Literal["number", "gradient", "channel", "arrived", "weight", "step"]
-Label = tuple[Kind, str, str, float]
-"""Of a measured value: its kind; the network's role, if it is of a part of one; its name; a factor.
+Label = tuple[Kind, str, str, float, int]
+"""Of measured values: their kind; the network's role, if they are of a part of one; their name; a factor; how many
+they are.
 
 number    of the whole game. Several of one name are summands.
 gradient  norm of the signal at a layer. Several of one name are the norms of its parts.
-channel   the largest signal that came to one of a layer's channels: as many of one name as it has channels
+channel   the largest signals that came to a layer's channels: as many as it has
 arrived   not 0 if a signal came to the network's output
 weight    standard deviation of a weight
 step      and of the optimizer's step from it
@@ -27,8 +28,7 @@ class Reading:
     """What one phase has measured.
 
     Attributes:
-        parts: labels, and a tensor with as many values: 0-d for one of them, else `(len(labels),)`; that of channels
-            has no others.
+        parts: labels, and a tensor of what they label: 0-d if that is one value, else a vector.
     """
 
     parts: list[tuple[Sequence[Label], Tensor]] = field(factory=list)
@@ -37,31 +37,15 @@ class Reading:
         self, name: str, value: Tensor, factor: float = 1.0, *, kind: Kind = "number", role: Role | str = ""
     ) -> None:
         """One value, 0-d."""
-        self.parts.append((((kind, role, name, factor),), value.detach()))
+        self.parts.append((((kind, role, name, factor, 1),), value.detach()))
 
     def add_channels(self, name: str, values: Tensor, role: Role) -> None:
         """Those of a layer, `(channels,)`."""
-        label: Label = ("channel", role, name, 1.0)
-        self.parts.append(((label,) * len(values), values.detach()))
+        self.parts.append(((("channel", role, name, 1.0, len(values)),), values.detach()))
 
     def packed(self) -> "Reading":
-        """The same, with one value for a name, in one vector for channels and one for all else: what a graph leaves is
-        to be little."""
-        singles: dict[tuple[Kind, str, str], list[tuple[float, Tensor]]] = {}
-        vectors: tuple[list[tuple[Sequence[Label], Tensor]], ...] = ([], [])
-        for labels, value in self.parts:
-            kind, role, name, factor = labels[0]
-            if value.dim() == 0:
-                singles.setdefault((kind, role, name), []).append((factor, value))
-            else:
-                vectors[kind == "channel"].append((labels, value))
-        for (kind, role, name), found in singles.items():
-            factor, value = found[0]
-            if len(found) > 1:
-                values = torch.stack([value * factor for factor, value in found])
-                factor, value = 1.0, values.sum() if kind == "number" else torch.linalg.vector_norm(values)
-            vectors[False].append((((kind, role, name, factor),), value))
-        return Reading([as_one(parts) for parts in vectors if parts])
+        """The same in one vector: what a graph leaves is to be little."""
+        return Reading([as_one(self.parts)]) if self.parts else self
 
 
 def as_one(parts: Sequence[tuple[Sequence[Label], Tensor]]) -> tuple[Sequence[Label], Tensor]:

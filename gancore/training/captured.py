@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import torch
 from attrs import define, field, frozen
@@ -67,11 +68,13 @@ class Recorder(Protocol):
 
 @define(eq=False)
 class CudaRecorder:
-    """CUDA graphs on a stream of their own, in one pool of memory: none of them reads what another has left there."""
+    """CUDA graphs on a stream of their own, in one pool of memory: none of them reads what another has left there. The
+    pool ends with the last of them."""
 
     device: torch.device
     _stream: Any = field(default=None, init=False)
     _pool: Any = field(default=None, init=False)
+    _graphs: "WeakSet[torch.cuda.CUDAGraph]" = field(factory=WeakSet, init=False)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -88,7 +91,8 @@ class CudaRecorder:
         graph = torch.cuda.CUDAGraph()
         for stream in streams:
             graph.register_generator_state(stream)
-        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        if not self._graphs:
+            self._pool = torch.cuda.graph_pool_handle()
         torch.cuda.synchronize(self.device)
         # Other threads (data being pinned) may go on talking to the driver. Whoever replays the graph comes after what
         # torch does on this stream first: it puts random streams back to 0.
@@ -97,6 +101,7 @@ class CudaRecorder:
             torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
         ):
             left = work()
+        self._graphs.add(graph)
         return graph, left
 
     def default_stream(self) -> torch.Generator:

@@ -1,14 +1,15 @@
 """Phases as CUDA graphs, as far as that can be seen without a GPU: a recorder that repeats the work in place of a
 graph. `tests/gpu` has the rest."""
 
-from contextlib import nullcontext
+import weakref
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
 from attrs import evolve
 
 from gancore import GancoreError
-from gancore.training.captured import WARM_UP, Captured
+from gancore.training.captured import WARM_UP, Captured, CudaRecorder
 from tests.training.test_compiled import CASES, run_of
 
 
@@ -227,3 +228,49 @@ def test_the_attempt_to_capture_leaves_all_random_streams_alone(tmp_path):
     ours, theirs = run.state_dict(), other.state_dict()
     assert torch.equal(ours["globals"]["torch"], theirs["globals"]["torch"])
     assert torch.equal(ours["globals"]["python"]["words"], theirs["globals"]["python"]["words"])
+
+
+class Cuda:
+    """What torch has for CUDA graphs, as far as memory goes: a pool ends with the last of its graphs."""
+
+    def __init__(self):
+        self.graphs, self.pools, self.ended = weakref.WeakKeyDictionary(), 0, set()
+        cuda = self
+
+        class Graph:
+            def register_generator_state(self, stream):
+                pass
+
+            def __del__(self):
+                pool = cuda.graphs.pop(self, None)
+                if pool not in cuda.graphs.values():
+                    cuda.ended.add(pool)
+
+        self.CUDAGraph = Graph
+
+    def graph_pool_handle(self):
+        self.pools += 1
+        return self.pools
+
+    @contextmanager
+    def graph(self, graph, *, pool, **_):
+        assert pool not in self.ended, "use_count > 0"
+        yield
+        self.graphs[graph] = pool
+
+
+def test_graphs_share_a_pool_and_those_after_the_last_have_a_new_one(monkeypatch):
+    cuda = Cuda()
+    for name in ("CUDAGraph", "graph_pool_handle", "graph"):
+        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(CudaRecorder, "aside", lambda recorder: nullcontext())
+    recorder = CudaRecorder(torch.device("cuda"))
+    first, second = (recorder.record(list, ())[0] for _ in range(2))
+    assert set(cuda.graphs.values()) == {1}
+    del first
+    third, _ = recorder.record(list, ())
+    assert (cuda.graphs[second], cuda.graphs[third]) == (1, 1)
+    del second, third
+    fourth, _ = recorder.record(list, ())
+    assert cuda.graphs[fourth] == 2

@@ -98,7 +98,7 @@ def assemble(
             loss=experiment.loss.create(),
             feed=feed,
             latents=Latents(blueprint.latent_dim, spec.classes, device, stream(train.seed, "latents", device), ranks),
-            precision=Precision(train.precision, device),
+            precision=Precision(train.precision, device, train.deterministic),
             batch_size=train.batch_size,
             ranks=ranks,
             one_pass=_one_pass(train, blueprint.models["discriminator"]),

@@ -55,6 +55,11 @@ class Train:
         "auto",
         "How images lie in memory. auto: channels_last for convolutional networks, but in fp32 on a GPU.",
     )
+    deterministic: bool = option(
+        True,
+        "Convolutions give the same bits every time. false, on a GPU: by the fastest algorithms, found by trying; a "
+        "resumed run is then no longer the same to the bit.",
+    )
     ema: float = option(10_000.0, "Half-life of the averaged generator, in images; 0 turns it off.", ge(0))
     ema_ramp: float = option(0.05, "Early on the half-life is at most this share of the images seen.", gt(0), le(1))
     held_out: int = option(

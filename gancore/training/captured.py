@@ -30,8 +30,9 @@ from gancore.training.tracing import objects_of, tensors_in
 
 WARM_UP = 2  # phases of a kind that run as they are first: libraries choose algorithms, optimizers make their state
 # Between what a replayed phase changes and what the same one does, launched kernel by kernel, relative to the change of
-# each tensor. The kernels are the same; only atomic additions may come in another order.
-TOLERANCE = 1e-2
+# each tensor. The kernels are the same; only atomic additions may come in another order. An optimizer that goes by
+# signs makes much of that: so the graph may also differ by some times as much as the phase does from itself.
+TOLERANCE, SOME_TIMES = 1e-2, 10
 
 _log = logging.getLogger("gancore")
 
@@ -204,8 +205,11 @@ class Captured:
                 names["labels"] = tuple(labels for labels, _ in reading.parts)
                 return [_joined([value for _, value in numbers.values()]), *(value for _, value in reading.parts)]
 
-            with self.recorder.aside():
-                PLAINLY(game, role, held, index, Numbers(), measure, probe.like(probe.held_out))
+            def launched() -> None:
+                with self.recorder.aside():
+                    PLAINLY(game, role, held, index, Numbers(), measure, probe.like(probe.held_out))
+
+            launched()
             expected, changed = back.now(), hosts.put_back()
             back.go()
             if changed or not back.same_tensors():
@@ -216,6 +220,12 @@ class Captured:
             hosts.put_back()
             difference = back.difference(expected)
             back.go()
+            agrees = difference <= TOLERANCE
+            if not agrees:
+                launched()
+                hosts.put_back()
+                agrees = difference <= SOME_TIMES * back.difference(expected)
+                back.go()
         except RunFailed:
             raise
         except Exception as error:
@@ -226,7 +236,7 @@ class Captured:
                 back.go()
             self._say(f"{role}'s phase is not captured: {first_line(error)}")
             return None
-        if not difference <= TOLERANCE:
+        if not agrees:
             self._say(f"{role}'s phase is not captured: what it changes would differ by {difference:.1g}")
             return None
         return _Kept(graph, left=left, **names)

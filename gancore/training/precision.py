@@ -1,4 +1,5 @@
-"""Precision of a run: fp32, tf32 or bf16, entered around the loop and left again."""
+"""Precision of a run: fp32, tf32 or bf16, and whether its last bits are the same every time; entered around the loop
+and left again."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,10 +12,16 @@ from attrs import frozen
 
 @frozen
 class Precision:
-    """fp32 means fp32: torch would let convolutions use tf32 on a GPU unasked."""
+    """fp32 means fp32: torch would let convolutions use tf32 on a GPU unasked.
+
+    Attributes:
+        deterministic: a GPU's convolutions choose the same algorithm every time, and one that adds up in one order;
+            else the fastest, found by trying.
+    """
 
     name: Literal["fp32", "tf32", "bf16"]
     device: torch.device
+    deterministic: bool = True
 
     def autocast(self) -> AbstractContextManager[object]:
         """Around the networks' forward passes of a phase. Losses and penalties stay outside, in float32."""
@@ -24,8 +31,7 @@ class Precision:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Around all that runs networks: torch's global switches. Convolutions are made to choose the same algorithm
-        every time.
+        """Around all that runs networks: torch's global switches.
 
         The older pair of switches: setting the newer ones makes every later reading of the older an error, and other
         people's code (`torch.backends.cudnn.flags`) reads them.
@@ -35,7 +41,8 @@ class Precision:
             return
         matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
         before = (matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
-        _switch(self.name == "tf32", self.name == "tf32", True, False)
+        tf32, deterministic = self.name == "tf32", self.deterministic
+        _switch(tf32, tf32, deterministic, not deterministic)
         try:
             yield
         finally:

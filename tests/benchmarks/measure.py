@@ -20,7 +20,7 @@ from tests.benchmarks.hardware import one_thread, wait
 from tests.benchmarks.workloads import Workload
 
 BLOCK = 0.4  # seconds: long enough for the clock, short enough for other work on the machine to hit several candidates
-WATCHED = 8  # steps under the profiler
+WATCHED = 50  # steps under the profiler: with one look at the numbers, as gancore has by default
 # Steps: past the first in which gancore measures and probes; on a GPU past the third, which is captured.
 PROBED = {"cpu": 51, "cuda": 151}
 PATIENCE = 12.0  # seconds to get there; a slow workload will hardly reach a second one

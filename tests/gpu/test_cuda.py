@@ -14,8 +14,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ["digits", "digits-conditional", "digits-relativistic", "ring"]
 
 
-def assembled(name: str, *overrides: str) -> Any:
-    return gancore.load(EXAMPLES / f"{name}.toml", ["train.device=cuda", *overrides]).assemble()
+def assembled(name: str, *overrides: str, **objects: Any) -> Any:
+    return gancore.load(EXAMPLES / f"{name}.toml", ["train.device=cuda", *overrides]).assemble(**objects)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,6 +50,16 @@ def test_one_seed_gives_identical_weights(name: str) -> None:
         run.advance(20)
         weights.append([parameter.detach().clone() for parameter in run.game.generator.parameters])
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_the_fastest_convolutions_are_found_and_captured() -> None:
+    images = torch.randint(0, 256, (128, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    run = assembled("mnist-dcgan", "train.deterministic=false", data=torch.utils.data.TensorDataset(images))
+    said: list[str] = []
+    run.game.take.heard_by(said.append)
+    run.advance(12)
+    assert not said
+    run.look()
 
 
 @pytest.mark.parametrize("half_way", [10, 13])

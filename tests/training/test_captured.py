@@ -10,6 +10,7 @@ from attrs import evolve
 
 from gancore import GancoreError
 from gancore.training.captured import WARM_UP, Captured, CudaRecorder
+from gancore.training.player import Regularizer
 from tests.training.test_compiled import CASES, run_of
 
 
@@ -274,3 +275,25 @@ def test_graphs_share_a_pool_and_those_after_the_last_have_a_new_one(monkeypatch
     del second, third
     fourth, _ = recorder.record(list, ())
     assert cuda.graphs[fourth] == 2
+
+
+class Trembling:
+    """Gradients that are never the same twice, as atomic additions make them; the optimizer goes by their signs."""
+
+    def __init__(self, by):
+        self.by, self.rng = by, torch.Generator().manual_seed(0)
+
+    def gradients_ready(self, parameters, context):
+        for parameter in parameters:
+            parameter.grad += self.by * torch.randn(parameter.shape, generator=self.rng)
+        return {}
+
+
+def test_a_phase_that_is_never_the_same_twice_is_captured_all_the_same(tmp_path):
+    run = run_of(tmp_path, "mlp, autoclip", "health.probe=false")
+    D = run.game.discriminator
+    D.regularizers = (Regularizer("trembling", Trembling(1.0), D.regularizers[0].context),)
+    recorder = Repeating()
+    assert captured(run, recorder) == []
+    run.advance(5)
+    assert recorder.replayed > recorder.recorded == 2

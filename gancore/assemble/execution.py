@@ -12,7 +12,8 @@ from gancore.assemble.work import CAPTURED_PHASE, CORE, GPU, PHASE
 from gancore.contracts import ROLES, Penalty, Role
 from gancore.errors import UserError
 from gancore.experiment import Train
-from gancore.training.captured import Captured, CudaRecorder
+from gancore.training.captured import Captured
+from gancore.training.cuda_graphs import CudaRecorder
 from gancore.training.phases import EAGER, PLAINLY, Differentiate, Take
 from gancore.training.player import Player
 from gancore.training.ranks import Ranks

@@ -8,9 +8,8 @@ copied into the tensors that it reads.
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
-from weakref import WeakSet
+from contextlib import nullcontext
+from typing import Any
 
 import torch
 from attrs import define, field, frozen
@@ -20,13 +19,14 @@ from gancore.contracts import Role
 from gancore.errors import RunFailed, first_line
 from gancore.health.reading import Label, Reading
 from gancore.health.taps import PhaseProbe
+from gancore.training.cuda_graphs import Graph, Recorder
 from gancore.training.hostside import HostSide
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
 from gancore.training.phases import PLAINLY, Game
 from gancore.training.places import ANYWHERE, Places
-from gancore.training.player import Player
-from gancore.training.tracing import objects_of, tensors_in
+from gancore.training.tracing import objects_of
+from gancore.training.wayback import WayBack, streams_of
 
 WARM_UP = 2  # phases of a kind that run as they are first: libraries choose algorithms, optimizers make their state
 # Between what a replayed phase changes and what the same one does, launched kernel by kernel, relative to the change of
@@ -35,90 +35,6 @@ WARM_UP = 2  # phases of a kind that run as they are first: libraries choose alg
 TOLERANCE, SOME_TIMES = 1e-2, 10
 
 _log = logging.getLogger("gancore")
-
-
-class Graph(Protocol):
-    def replay(self) -> None: ...
-
-
-class Recorder(Protocol):
-    """How work on the device is recorded instead of done."""
-
-    def aside(self) -> AbstractContextManager[object]:
-        """Around what is done before recording, apart from other work."""
-        ...
-
-    def record(
-        self, work: Callable[[], list[Tensor]], streams: Sequence[torch.Generator]
-    ) -> tuple[Graph, list[Tensor]]:
-        """A graph of `work`, which draws from `streams`, and the tensors that every replay leaves its results in."""
-        ...
-
-    def default_stream(self) -> torch.Generator:
-        """What is drawn from without a generator (dropout)."""
-        ...
-
-    def recover(self, streams: Sequence[torch.Generator]) -> None:
-        """After a recording that has failed.
-
-        Raises:
-            RunFailed: training cannot go on in this process.
-        """
-        ...
-
-
-@define(eq=False)
-class CudaRecorder:
-    """CUDA graphs on a stream of their own, in one pool of memory: none of them reads what another has left there. The
-    pool ends with the last of them."""
-
-    device: torch.device
-    _stream: Any = field(default=None, init=False)
-    _pool: Any = field(default=None, init=False)
-    _graphs: "WeakSet[torch.cuda.CUDAGraph]" = field(factory=WeakSet, init=False)
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        self._stream = self._stream or torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        current = torch.cuda.current_stream(self.device)
-        self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            yield
-        current.wait_stream(self._stream)
-
-    def record(
-        self, work: Callable[[], list[Tensor]], streams: Sequence[torch.Generator]
-    ) -> tuple[Graph, list[Tensor]]:
-        graph = torch.cuda.CUDAGraph()
-        for stream in streams:
-            graph.register_generator_state(stream)
-        if not self._graphs:
-            self._pool = torch.cuda.graph_pool_handle()
-        torch.cuda.synchronize(self.device)
-        # Other threads (data being pinned) may go on talking to the driver. Whoever replays the graph comes after what
-        # torch does on this stream first: it puts random streams back to 0.
-        with (
-            self.aside(),
-            torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
-        ):
-            left = work()
-        self._graphs.add(graph)
-        return graph, left
-
-    def default_stream(self) -> torch.Generator:
-        index = self.device.index if self.device.index is not None else torch.cuda.current_device()
-        return torch.cuda.default_generators[index]
-
-    def recover(self, streams: Sequence[torch.Generator]) -> None:
-        torch.cuda.synchronize(self.device)
-        try:  # a capture that breaks off may leave a generator waiting for its end
-            for stream in (None, *streams):
-                torch.empty(1, device=self.device).uniform_(generator=stream)
-        except RuntimeError as error:
-            raise RunFailed(
-                'a CUDA graph could not be captured, and has left a random stream unusable; set train.capture = "off" '
-                f"and resume ({first_line(error)})"
-            ) from error
 
 
 @frozen(eq=False)
@@ -194,7 +110,7 @@ class Captured:
     ) -> _Kept | None:
         hosts = back = None
         try:
-            hosts, back = HostSide(_objects(game)), _WayBack(game, self.recorder.default_stream())
+            hosts, back = HostSide(_objects(game)), WayBack(game, self.recorder.default_stream())
             names: dict[str, Any] = {}
 
             def work() -> list[Tensor]:
@@ -230,7 +146,7 @@ class Captured:
             raise
         except Exception as error:
             if not isinstance(error, _Frozen):
-                self.recorder.recover(_streams(game))
+                self.recorder.recover(streams_of(game))
             if hosts is not None and back is not None:
                 hosts.put_back()
                 back.go()
@@ -244,46 +160,6 @@ class Captured:
 
 class _Frozen(Exception):  # noqa: N818 - the name says it
     """A graph would hold something that changes."""
-
-
-class _WayBack:
-    """All that a phase may write to, as it is now: weights, statistics, moments, states of components, streams."""
-
-    def __init__(self, game: Game, default: torch.Generator) -> None:
-        self._game, self.streams, self._default = game, _streams(game), default
-        self._players = list(map(id, _of_players(game)))
-        components = [game.loss, *(r.component for p in (game.generator, game.discriminator) for r in p.regularizers)]
-        self._tensors = [tensor.detach() for tensor in (*_of_players(game), *(t for c in components for t in _own(c)))]
-        self._before = [tensor.clone() for tensor in self._tensors]
-        self._at = [stream.get_state() for stream in (default, *self.streams)]
-
-    def go(self) -> None:
-        for tensor, value in zip(self._tensors, self._before, strict=True):
-            tensor.copy_(value)
-        for stream, state in zip((self._default, *self.streams), self._at, strict=True):
-            stream.set_state(state)
-
-    def now(self) -> list[Tensor]:
-        return [tensor.clone() for tensor in self._tensors]
-
-    def same_tensors(self) -> bool:
-        """Whether no weight and no moment has been replaced by another tensor."""
-        return list(map(id, _of_players(self._game))) == self._players
-
-    def difference(self, expected: Sequence[Tensor]) -> float:
-        """How far the changes are from the expected ones, relative to those; NaN where something became NaN
-        that should not have."""
-        apart = [torch.zeros((), dtype=torch.float64, device=self._tensors[0].device)]
-        for now, value, before in zip(self._tensors, expected, self._before, strict=True):
-            if now.is_floating_point():
-                a, b, c = (tensor.double() for tensor in (now, value, before))
-                # A history that is not yet full may hold NaN where nothing was written.
-                alike = (a == b) | (a.isnan() & b.isnan())
-                change, size = (torch.nan_to_num(x, 0.0, 0.0, 0.0).norm() for x in (b - c, b))
-                apart.append((a - b).masked_fill(alike, 0.0).norm() / (change + 1e-7 * size + 1e-12))
-            else:
-                apart.append((now != value).any().double())
-        return float(torch.stack(apart).max())
 
 
 def _parts(drawn: Drawn) -> tuple[Tensor | None, ...]:
@@ -317,25 +193,8 @@ def _report(kept: _Kept, numbers: Numbers, probe: PhaseProbe) -> None:
         probe.give(Reading(list(zip(kept.labels, measured, strict=True))))
 
 
-def _of_players(game: Game) -> list[Tensor]:
-    return [
-        tensor
-        for player in (game.generator, game.discriminator)
-        for tensor in (*player.network.parameters(), *player.network.buffers(), *tensors_in(player.optimizer.state))
-    ]
-
-
-def _own(component: Any) -> list[Tensor]:
-    return tensors_in(component.state_dict()) if hasattr(component, "state_dict") else []
-
-
 def _objects(game: Game) -> Iterator[tuple[str, Any]]:
     """Those that a phase asks, its update included."""
     yield from objects_of(game)
     for player in (game.generator, game.discriminator):
         yield f"the {player.role}'s optimizer", player.optimizer
-
-
-def _streams(game: Game) -> list[torch.Generator]:
-    players: tuple[Player, ...] = (game.generator, game.discriminator)
-    return [regularizer.context.rng for player in players for regularizer in player.regularizers]

@@ -9,7 +9,8 @@ import torch
 from attrs import evolve
 
 from gancore import GancoreError
-from gancore.training.captured import WARM_UP, Captured, CudaRecorder
+from gancore.training.captured import WARM_UP, Captured
+from gancore.training.cuda_graphs import CudaRecorder
 from gancore.training.player import Regularizer
 from tests.training.test_compiled import CASES, run_of
 

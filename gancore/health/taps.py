@@ -102,7 +102,7 @@ class PhaseProbe:
         if fake is not None:
             if self._aims.mixes_samples and self._rare:
                 self._slopes = slopes(score, fake)
-            if fake.requires_grad and self._rare:
+            if fake.requires_grad:
                 self._fakes.append(get_gradient_edge(fake))
 
     def compared(self, D: nn.Module, drawn: Pair, scores: Pair, labels: "tuple[Tensor | None, Tensor | None]") -> None:
@@ -230,7 +230,7 @@ class PhaseProbe:
             return
         if self._slopes is not None:
             self.reading.add("B", self._slopes.mean())
-        elif at_fakes and not self._aims.mixes_samples:  # in rare steps
+        elif at_fakes and not self._aims.mixes_samples:
             of_each = torch.linalg.vector_norm(at_fakes[0].flatten(1), dim=1)
             self.reading.add("B", slope_at(of_each, at_scores[0]))
 

@@ -24,12 +24,7 @@ class Ema:
         self._averages: list[Tensor] = list(self._network.parameters())
         self._parameters: list[Tensor] = list(generator.parameters())
         owners = list(zip(self._network.modules(), generator.modules(), strict=True))
-        self._buffers = [
-            (mine._buffers, theirs._buffers, name)
-            for mine, theirs in owners
-            for name, buffer in theirs._buffers.items()
-            if buffer is not None
-        ]
+        self._buffers = [(mine._buffers, theirs._buffers, name) for mine, theirs in owners for name in theirs._buffers]
         self._late = False  # a plain copy is made when somebody asks for it
 
     @property
@@ -60,13 +55,16 @@ class Ema:
         self._copy_buffers()
 
     def _copy_buffers(self) -> None:
-        """Looked up every time: a network may put another tensor in the place of one. Those of a kind together, as on
-        a GPU that is one launch."""
+        """Looked up every time: a network may put another tensor in the place of one, or the first. Those of a kind
+        together, as on a GPU that is one launch."""
         kinds: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
         for averages, buffers, name in self._buffers:
             average, buffer = averages[name], buffers[name]
-            assert average is not None
-            assert buffer is not None
+            if buffer is None:
+                averages[name] = None
+                continue
+            if average is None:
+                average = averages[name] = torch.empty_like(buffer)
             mine, theirs = kinds.setdefault(buffer.dtype, ([], []))
             mine.append(average)
             theirs.append(buffer)

@@ -168,7 +168,9 @@ class Player:
         """Bring the learning rates that graphs read up to date."""
         for i, group in enumerate(self.optimizer.param_groups):
             rate = group["lr"]
-            if rate != self._filled[i]:
+            if isinstance(rate, Tensor):  # which a schedule fills, or replaces by another one
+                self._rates[i].copy_(rate)
+            elif rate != self._filled[i]:
                 self._filled[i] = rate
                 self._rates[i].fill_(rate)
 
@@ -177,13 +179,14 @@ class Player:
         """The optimizer takes its learning rates from the device: a graph would freeze numbers."""
         self.fill_rates()
         groups = self.optimizer.param_groups
+        before = [group["lr"] for group in groups]
         for group, rate in zip(groups, self._rates, strict=True):
             group["lr"] = rate
         try:
             yield
         finally:
-            for group, number in zip(groups, self._filled, strict=True):
-                group["lr"] = number
+            for group, rate in zip(groups, before, strict=True):
+                group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
         """As any other run can read it, also one that captures nothing."""

@@ -16,6 +16,7 @@ import gancore
 from gancore.assemble.replay import open_capsule
 from gancore.errors import NonFiniteError, RunFailed
 from gancore.training.recorder import take_step
+from tests.gpu.test_cuda import Listed
 
 DEVICE = "cuda"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -85,7 +86,17 @@ def test_a_state_that_is_loaded_in_the_middle_is_gone_on_from(tmp_path: Path) ->
     assert all(torch.equal(a, b) for a, b in zip(first, weights(run), strict=True))
 
 
-def test_what_became_nan_first_is_found_and_can_be_seen_again(tmp_path: Path) -> None:
+def seen_again(run: Any, message: str) -> None:
+    """Whoever opens the capsule sees what the message says."""
+    (folder,) = (run.folder / "capsules").iterdir()
+    again, capsule = open_capsule(folder, [f"train.device={DEVICE}"])
+    with capsule.tape.playing(again):
+        sighting = take_step(again)
+    assert str(sighting) == str(capsule.sighting)
+    assert str(sighting) in message
+
+
+def test_a_nan_in_the_data_is_found_and_can_be_seen_again(tmp_path: Path) -> None:
     x = torch.randn(600, 2)
     x[77, 0] = torch.nan
     file = tmp_path / "x.toml"
@@ -95,22 +106,16 @@ def test_what_became_nan_first_is_found_and_can_be_seen_again(tmp_path: Path) ->
     run = gancore.load(file, settings).assemble(
         data=TensorDataset(x), spec=gancore.DataSpec((2,), 0, None), out=tmp_path / "run"
     )
-    with pytest.raises(NonFiniteError, match="the batch of reals"):
+    with pytest.raises(NonFiniteError, match="the batch of reals") as caught:
         run.train()
-    (folder,) = (run.folder / "capsules").iterdir()
-    assert folder.is_dir()
+    seen_again(run, str(caught.value))
 
 
-def test_a_step_that_overflows_is_kept_in_a_capsule(tmp_path: Path) -> None:
+def test_so_is_a_step_that_overflows(tmp_path: Path) -> None:
     run = assembled("ring", 'callback=[{name="health"}]', "train.steps=100", "optimizer.lr=1e6", out=tmp_path / "run")
     with pytest.raises(NonFiniteError, match="First, in step") as caught:
         run.train()
-    (folder,) = (run.folder / "capsules").iterdir()
-    again, capsule = open_capsule(folder, [f"train.device={DEVICE}"])
-    with capsule.tape.playing(again):
-        sighting = take_step(again)
-    assert str(sighting) == str(capsule.sighting)
-    assert str(sighting) in str(caught.value)
+    seen_again(run, str(caught.value))
 
 
 def test_a_full_memory_is_said_in_words(tmp_path: Path) -> None:
@@ -125,19 +130,6 @@ def test_a_full_memory_is_said_in_words(tmp_path: Path) -> None:
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-class Listed(torch.utils.data.Dataset[Any]):
-    """Not a TensorDataset, so that it is streamed."""
-
-    def __init__(self, values: torch.Tensor) -> None:
-        self.values = values
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, i: int) -> Any:
-        return (self.values[i],)
-
-
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 of workers that are forked
 @pytest.mark.parametrize("capture", ["on", "off"])
 def test_streamed_data_train_as_resident_ones_do(capture: str, tmp_path: Path) -> None:
@@ -147,8 +139,12 @@ def test_streamed_data_train_as_resident_ones_do(capture: str, tmp_path: Path) -
     images = torch.randint(0, 256, (300, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     found = []
     for data, workers in ((TensorDataset(images), 0), (Listed(images), 2)):
-        settings = f"train.device={DEVICE}", f"train.workers={workers}", "health.probe=false"
-        settings += (f"train.capture={capture}",) if DEVICE == "cuda" else ()
+        settings = (
+            f"train.device={DEVICE}",
+            f"train.workers={workers}",
+            "health.probe=false",
+            f"train.capture={capture}",
+        )
         run = gancore.load(file, settings).assemble(data=data, spec=gancore.DataSpec((1, 8, 8)))
         run.advance(12)
         found.append(weights(run))

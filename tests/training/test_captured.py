@@ -16,10 +16,11 @@ from tests.training.test_compiled import CASES, run_of
 
 
 class Repeating:
-    """What it records is done anew at every replay, and left in the same tensors."""
+    """What it records is done anew at every replay, with the learning rates that stood there as it was recorded, and
+    left in the same tensors."""
 
     def __init__(self):
-        self.recorded, self.replayed = 0, 0
+        self.recorded, self.replayed, self.run = 0, 0, None
 
     def aside(self):
         return nullcontext()
@@ -28,12 +29,19 @@ class Repeating:
         self.recorded += 1
         recorder = self
         left = []
+        groups = [g for p in (self.run.game.generator, self.run.game.discriminator) for g in p.optimizer.param_groups]
+        rates = [group["lr"] for group in groups]
 
         class Graph:
             def replay(self):
                 recorder.replayed += 1
+                before = [group["lr"] for group in groups]
+                for group, rate in zip(groups, rates, strict=True):
+                    group["lr"] = rate
                 with torch.enable_grad():
                     found = work()
+                for group, rate in zip(groups, before, strict=True):
+                    group["lr"] = rate
                 if not left:
                     left.extend(value.detach() for value in found)
                 for kept, value in zip(left, found, strict=True):
@@ -48,8 +56,17 @@ class Repeating:
         pass
 
 
+class DoingNothing(Repeating):
+    """Its graphs leave everything as it is."""
+
+    def record(self, work, streams):
+        graph, left = super().record(work, streams)
+        graph.replay = lambda: None
+        return graph, left
+
+
 def captured(run, recorder):
-    run.game = evolve(run.game, take=Captured(recorder))
+    run.game, recorder.run = evolve(run.game, take=Captured(recorder)), run
     said = []
     run.game.take.heard_by(said.append)
     return said
@@ -74,6 +91,19 @@ def test_a_replayed_run_is_the_plain_one(tmp_path, case):
     for name, state in plain.state_dict()["streams"].items():
         assert torch.equal(state, replayed.state_dict()["streams"][name]), name
     assert plain.look().keys() == replayed.look().keys()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_replayed_run_is_the_launched_one_to_the_bit(tmp_path, case, monkeypatch):
+    launched, replayed = (run_of(tmp_path, case, "health.probe=false", "log.every=4") for _ in range(2))
+    for run in (launched, replayed):
+        assert not captured(run, Repeating())
+    with monkeypatch.context() as patched:
+        patched.setattr("gancore.training.captured.WARM_UP", 10**9)
+        launched.advance(9)
+    replayed.advance(9)
+    assert all(torch.equal(a, b) for a, b in zip(weights(launched), weights(replayed), strict=True))
+    assert launched.look() == replayed.look()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -104,21 +134,13 @@ def test_each_kind_of_phase_has_a_graph_of_its_own(tmp_path):
 
 
 def test_a_graph_that_changes_something_else_is_not_used(tmp_path):
-    class Forgetting(Repeating):
-        def record(self, work, streams):
-            class Graph:
-                def replay(self):
-                    pass
-
-            return Graph(), []
-
     plain, run = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false") for _ in range(2))
-    said = captured(run, Forgetting())
+    said = captured(run, DoingNothing())
     plain.advance(5)
     run.advance(5)
-    assert sorted(words.partition(" would")[0] for words in said) == [
-        "discriminator's phase is not captured: what it changes",
-        "generator's phase is not captured: what it changes",
+    assert sorted(said) == [
+        "discriminator's phase is not captured: what it changes would differ by 1",
+        "generator's phase is not captured: what it changes would differ by 1",
     ]
     for a, b in zip(weights(plain), weights(run), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-5)
@@ -195,9 +217,7 @@ def test_a_graph_that_makes_a_nan_is_not_used(tmp_path):
             return Graph(), []
 
     run = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false")
-    recorder = Breaking()
-    recorder.run = run
-    said = captured(run, recorder)
+    said = captured(run, Breaking())
     run.advance(4)
     assert all("would differ by nan" in words for words in said)
     assert len(said) == 2
@@ -279,22 +299,85 @@ def test_graphs_share_a_pool_and_those_after_the_last_have_a_new_one(monkeypatch
 
 
 class Trembling:
-    """Gradients that are never the same twice, as atomic additions make them; the optimizer goes by their signs."""
+    """The gradient of the last parameter is never the same twice, as atomic additions make it where it is near 0; the
+    optimizer goes by its sign."""
 
-    def __init__(self, by):
-        self.by, self.rng = by, torch.Generator().manual_seed(0)
+    def __init__(self):
+        self.rng = torch.Generator().manual_seed(0)
 
     def gradients_ready(self, parameters, context):
-        for parameter in parameters:
-            parameter.grad += self.by * torch.randn(parameter.shape, generator=self.rng)
+        parameters[-1].grad += torch.randn(parameters[-1].shape, generator=self.rng)
         return {}
 
 
-def test_a_phase_that_is_never_the_same_twice_is_captured_all_the_same(tmp_path):
-    run = run_of(tmp_path, "mlp, autoclip", "health.probe=false")
+class Previous:
+    """A penalty on this batch and the one before."""
+
+    every, last = 1, None
+
+    def penalty(self, phase, context):
+        last, self.last = self.last, phase.real
+        return (phase.discriminator(phase.real if last is None else last) - phase.real_score).square().mean()
+
+
+class InPlace:
+    """D is shown what is done to the very tensor that comes."""
+
+    def discriminator_inputs(self, x, context):
+        return x * 0.5 if x.requires_grad else x.mul_(0.5)
+
+
+class Idiom:
+    """R1 as it is often written."""
+
+    every = 1
+
+    def penalty(self, phase, context):
+        real = phase.real.requires_grad_()
+        (slope,) = torch.autograd.grad(phase.discriminator(real).sum(), real, create_graph=True)
+        return slope.square().sum()
+
+
+def with_a_regularizer(run, component):
     D = run.game.discriminator
-    D.regularizers = (Regularizer("trembling", Trembling(1.0), D.regularizers[0].context),)
-    recorder = Repeating()
-    assert captured(run, recorder) == []
+    D.regularizers = (Regularizer("mine", component, D.regularizers[0].context),)
+    return run
+
+
+@pytest.mark.parametrize("recorder", [Repeating, DoingNothing])
+def test_a_phase_that_is_never_the_same_twice_is_captured_all_the_same(tmp_path, recorder):
+    """But not by a graph that does nothing at all."""
+    run = with_a_regularizer(run_of(tmp_path, "mlp, autoclip", "health.probe=false"), Trembling())
+    said = captured(run, recorder())
     run.advance(5)
-    assert recorder.replayed > recorder.recorded == 2
+    assert any(words.startswith("discriminator") for words in said) is (recorder is DoingNothing)
+
+
+@pytest.mark.parametrize("component", [Previous, InPlace, Idiom])
+def test_what_a_component_does_with_its_batch_is_its_own_affair(tmp_path, component):
+    plain, run = (
+        with_a_regularizer(run_of(tmp_path, "mlp, autoclip", "health.probe=false"), component()) for _ in range(2)
+    )
+    said = captured(run, Repeating())
+    plain.advance(8)
+    run.advance(8)
+    kept = ["discriminator's phase is not captured: 'mine' changed in Python in a phase, which a graph would freeze"]
+    assert said == (kept if component is Previous else [])
+    for a, b in zip(weights(plain), weights(run), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_a_schedule_reaches_into_graphs(tmp_path, as_tensor):
+    """Also where the optimizer has its rate as a tensor from the start."""
+    plain, run = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false") for _ in range(2))
+    for each in (plain, run):
+        G = each.game.generator
+        G.optimizer = torch.optim.SGD(G.parameters, lr=torch.tensor(0.1) if as_tensor else 0.1, foreach=False)
+        G.schedule = torch.optim.lr_scheduler.LambdaLR(G.optimizer, lambda t: 1.0 if t < 5 else 0.0)
+    assert not captured(run, Repeating())
+    plain.advance(9)
+    run.advance(9)
+    for a, b in zip(weights(plain), weights(run), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-5)
+    assert isinstance(run.game.generator.optimizer.param_groups[0]["lr"], torch.Tensor) is as_tensor

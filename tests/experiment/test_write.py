@@ -115,8 +115,8 @@ def test_every_option_is_spelled_out_under_a_qualified_name(read_text: Read) -> 
     assert written["train"] == {
         "steps": 3, "batch_size": 64, "n_critic": 1, "seed": 0, "device": "auto", "precision": "fp32",
         "compile": "auto", "capture": "auto", "threads": "auto", "one_pass": "auto", "memory_format": "auto",
-        "ema": 10_000.0, "ema_ramp": 0.05, "held_out": 0, "damaged": "stop", "strict": False, "grace": 60.0,
-        "workers": 2,
+        "deterministic": True, "ema": 10_000.0, "ema_ramp": 0.05, "held_out": 0, "damaged": "stop", "strict": False,
+        "grace": 60.0, "workers": 2,
     }  # fmt: skip
     assert written["regularizer"] == [
         {"name": "gancore-penalties/wgan-gp", "on": "discriminator", "weight": 10.0, "every": 1}

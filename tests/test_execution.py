@@ -1,12 +1,14 @@
 """What `auto` chooses: by the experiment and the machine, and the same every time."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.data import TensorDataset
 
 import gancore
+from gancore.assemble import build, execution
 from gancore.assemble.work import Work
 from gancore.training.compiled import Compiled, CompiledNetworks
 from gancore.training.phases import EAGER, PLAINLY
@@ -40,6 +42,16 @@ def assembled(tmp_path, model="mlp", steps=1000, *settings, shape=(3, 32, 32), *
 def test_only_long_runs_are_compiled(tmp_path, model, steps, compiles):
     run = assembled(tmp_path, model, steps)
     assert isinstance(run.game.differentiate, Compiled) is compiles
+
+
+@pytest.mark.parametrize(("capture", "compiles"), [("off", True), ("auto", False)])
+def test_what_costs_little_as_a_cuda_graph_is_compiled_in_longer_runs_only(tmp_path, monkeypatch, capture, compiles):
+    choose, given = execution.choose_differentiate, []
+    monkeypatch.setattr(build, "choose_differentiate", lambda *args: given.append(args) or choose(*args))
+    assembled(tmp_path, "mlp", 200_000, f"train.capture={capture}")
+    ((train, blueprint, players, _, *others),) = given
+    on_a_gpu = SimpleNamespace(device=torch.device("cuda"))
+    assert isinstance(choose(train, blueprint, players, on_a_gpu, *others), Compiled) is compiles
 
 
 def test_it_can_be_demanded_and_refused(tmp_path):

@@ -68,7 +68,7 @@ class Captured:
     ) -> None:
         player, held = game.player(role), self._held.get(role)
         if held is None:
-            held = self._held[role] = _copied(drawn)
+            held = self._held[role] = _each(drawn, Tensor.clone)
             player.make_capturable()
         else:
             _fill(held, drawn)
@@ -87,7 +87,7 @@ class Captured:
             return
         warming = probe.traceable and key not in self._kept
         with player.at_rates(), self.recorder.aside() if warming else nullcontext():
-            PLAINLY(game, role, _copied(held), index, numbers, measure, probe)  # somebody may keep them
+            PLAINLY(game, role, _each(held, Tensor.clone), index, numbers, measure, probe)  # somebody may keep them
         if warming:
             self._warm[key] = self._warm.get(key, 0) + 1
 
@@ -109,7 +109,7 @@ class Captured:
         def work() -> list[Tensor]:
             numbers, taps = Numbers(), probe.like(probe.held_out)
             # Under other names: that somebody keeps them is seen by what he had before.
-            PLAINLY(game, role, _aliases(held), index, numbers, measure, taps)
+            PLAINLY(game, role, _each(held, Tensor.detach), index, numbers, measure, taps)
             reading = taps.reading.packed()
             names["numbers"] = tuple(name for name, _ in numbers.values())
             names["labels"] = tuple(labels for labels, _ in reading.parts)
@@ -131,7 +131,7 @@ class Captured:
             apart = back.differences(expected)
             back.go()
             own = [0.0] * len(apart)
-            if not max(apart) <= TOLERANCE:
+            if not all(difference <= TOLERANCE for difference in apart):
                 with self.recorder.aside():
                     work()
                 hosts.put_back()
@@ -180,14 +180,8 @@ def _fill(held: Drawn, drawn: Drawn) -> None:
             place.copy_(value)
 
 
-def _copied(drawn: Drawn) -> Drawn:
-    values = _parts(drawn)
-    return Drawn(*(None if value is None else value.clone() for value in values))  # type: ignore[arg-type]
-
-
-def _aliases(drawn: Drawn) -> Drawn:
-    values = _parts(drawn)
-    return Drawn(*(None if value is None else value.detach() for value in values))  # type: ignore[arg-type]
+def _each(drawn: Drawn, made: Callable[[Tensor], Tensor]) -> Drawn:
+    return Drawn(*(None if value is None else made(value) for value in _parts(drawn)))  # type: ignore[arg-type]
 
 
 def _joined(values: Sequence[Tensor]) -> Tensor:

@@ -11,6 +11,9 @@ work, on one thread.
 gancore's probe of gradient health runs every 50 steps. Where a turn has fewer, most turns have none, and the median
 does not show it: `python -m tests.benchmarks.health` measures what it costs.
 
+On a GPU, the share of the time in which it is busy is that of its kernels and copies, seen by a profiler, in the time
+of a step without one.
+
 The share of the peak is that of the arithmetic that the loops by hand do; compiled phases leave some of it out.
 
 Compiled candidates compile before the turns; "first step" is the time until their first step was done. What an earlier

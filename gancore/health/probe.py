@@ -8,9 +8,11 @@ from statistics import median_low
 from typing import Any
 
 import torch
+from attrs import define
+from torch import Tensor
 
 from gancore.contracts import ROLES, Role, Vitals
-from gancore.health.reading import Kind, Label, Reading, as_one, looked_at
+from gancore.health.reading import Kind, Label, Reading, Sent, as_one
 from gancore.health.taps import NOTHING, TINY, Aims, PhaseProbe
 
 WINDOW = 5  # looks in which a unit must not have moved at all to be called dead
@@ -32,7 +34,7 @@ class Probe:
     def __init__(self, aims: Aims | None = None) -> None:
         self.aims = aims or Aims()
         self._open: dict[Any, Reading] = {}  # by kind of phase, of those since the last probe was closed
-        self._closed: list[tuple[int, list[Reading]]] = []  # probes that were not fetched yet, by their steps
+        self._closed: list[_Closed] = []  # probes that were not fetched yet
         self._kept: dict[str, float] = {}  # of what is not measured in every probe
         self._dead: dict[str, dict[str, float]] = {}  # the shares that were last measured
         self._idle: dict[str, dict[str, list[int]]] = {}  # by role and layer: probes without a signal, by channel
@@ -49,18 +51,30 @@ class Probe:
     def close(self, step: int) -> None:
         """What was collected since the last time is of this step. Does not wait for the device: `fetched` does."""
         if readings := [reading for reading in self._open.values() if reading.parts]:
-            self._closed.append((step, readings))
+            self._closed.append(_Closed(step, readings))
         self._open = {}
 
-    def fetched(self) -> list[Vitals]:
-        """What was measured since the last time, step by step. Waits for the device, once for all of them."""
-        closed, self._closed = self._closed, []
-        tensors = [value for _, readings in closed for reading in readings for _, value in reading.parts]
-        values = iter(looked_at(tensors))
-        return [
-            self._vitals(step, [(labels, next(values)) for reading in readings for labels, _ in reading.parts])
-            for step, readings in closed
-        ]
+    def send(self, step: int) -> None:
+        """After this step, let all closed probes be on their way to the host. Does not wait for the device."""
+        if left := [closed for closed in self._closed if closed.sent is None]:
+            sent = Sent([value for closed in left for value in closed.tensors])
+            begin = 0
+            for closed in left:
+                closed.sent = step, sent, begin
+                begin += len(closed.tensors)
+
+    def fetched(self, before: float = math.inf) -> list[Vitals]:
+        """What was measured since the last time, step by step. Waits for the device, once for all of them.
+
+        Args:
+            before: only what was sent before this step: a device is not to stand still meanwhile.
+        """
+        if before == math.inf:
+            self.send(-1)
+        found, self._closed = self._closed, []
+        while found and found[-1].is_left(before):
+            self._closed.insert(0, found.pop())
+        return [self._vitals(closed.step, closed.values) for closed in found]
 
     def fetch(self, step: int) -> Vitals:
         """What was measured last, with what was collected since as that of `step`."""
@@ -125,7 +139,7 @@ class Probe:
             "dead": {role: dict(shares) for role, shares in self._dead.items()},
             "kept": self._kept,
             "open": [_written(reading) for reading in self._open.values() if reading.parts],
-            "closed": [{"step": step, "readings": list(map(_written, readings))} for step, readings in self._closed],
+            "closed": [{"step": kept.step, "readings": list(map(_written, kept.readings))} for kept in self._closed],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -135,7 +149,36 @@ class Probe:
         self._dead = {role: dict(shares) for role, shares in state["dead"].items()}
         self._kept = dict(state["kept"])
         self._open = dict(enumerate(map(_read, state["open"])))
-        self._closed = [(probe["step"], list(map(_read, probe["readings"]))) for probe in state["closed"]]
+        self._closed = [_Closed(probe["step"], list(map(_read, probe["readings"]))) for probe in state["closed"]]
+
+
+@define(eq=False)
+class _Closed:
+    """A probe.
+
+    Attributes:
+        sent: after which step, with what, and where in it the first of its tensors is.
+    """
+
+    step: int
+    readings: list[Reading]
+    sent: tuple[int, Sent, int] | None = None
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [value for reading in self.readings for _, value in reading.parts]
+
+    def is_left(self, before: float) -> bool:
+        """Whether it was not sent before that step."""
+        return self.sent is None or self.sent[0] >= before
+
+    @property
+    def values(self) -> list[tuple[Sequence[Label], list[float]]]:
+        """Labels, and what they label. Waits for the device."""
+        assert self.sent is not None
+        _, sent, begin = self.sent
+        labels = [labels for reading in self.readings for labels, _ in reading.parts]
+        return list(zip(labels, sent.values[begin : begin + len(labels)], strict=True))
 
 
 def _written(reading: Reading) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What phases have measured: labelled tensors, left on the device until somebody looks."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -71,14 +72,27 @@ def joined(values: Sequence[Tensor]) -> tuple[list[int], Tensor]:
     return [place for places in kinds.values() for place in places], torch.cat(parts)
 
 
-def looked_at(values: Sequence[Tensor]) -> list[list[float]]:
-    """The numbers in each of them. Waits for the device, once."""
-    if not values:
-        return []
-    order, vector = joined(values)
-    floats, begin = vector.tolist(), 0
-    found: list[list[float]] = [[]] * len(values)
-    for place in order:
-        found[place] = floats[begin : begin + values[place].numel()]
-        begin += values[place].numel()
-    return found
+class Sent:
+    """Values on their way to the host. What a device has to do after them does not delay them.
+
+    Args:
+        values: tensors, 0-d or vectors.
+    """
+
+    def __init__(self, values: Sequence[Tensor]) -> None:
+        self._order, vector = joined(values)
+        self._sizes = [value.numel() for value in values]
+        self._vector = vector.to("cpu", non_blocking=True)
+        self._copied = torch.cuda.current_stream(vector.device).record_event() if vector.is_cuda else None
+
+    @cached_property
+    def values(self) -> list[list[float]]:
+        """The numbers in each of the tensors. Waits until they are there."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        floats, begin = self._vector.tolist(), 0
+        found: list[list[float]] = [[]] * len(self._sizes)
+        for place in self._order:
+            found[place] = floats[begin : begin + self._sizes[place]]
+            begin += self._sizes[place]
+        return found

@@ -27,10 +27,15 @@ class Checkup:
     recorder: bool = True
     action: Literal["observe", "warn", "stop", "heal"] = "observe"
 
-    @property
+    @cached_property
     def rhythm(self) -> int:
         """Steps between two looks at what was measured, which wait for the device."""
         return _multiple(self.every, LEAST)
+
+    def next_look(self, step: int) -> int:
+        """The first step after `step` with a look: one later than what it looks at, so that the device has something
+        to do while it is judged."""
+        return max(1, math.ceil(step / self.rhythm)) * self.rhythm + 1
 
     def taps(self, player: Player, index: int, phases: int) -> PhaseProbe:
         """The taps of a player's `index`-th phase, of `phases` in a step: all of it in the last one of a step that is
@@ -63,6 +68,8 @@ class Checkup:
         """After each step: what was collected in a probed one is of this step."""
         if step % self.every == 0:
             self.probe.close(step)
+            if step % self.rhythm == 0:
+                self.probe.send(step)
 
 
 def _multiple(every: int, least: int) -> int:

@@ -85,6 +85,7 @@ class Run:
     _stopping: bool = field(default=False, init=False)
     _saving: bool = field(default=False, init=False)
     _good: Good | None = field(default=None, init=False)
+    _unhealthy: UnhealthyError | None = field(default=None, init=False)  # what is to end the run
     _vitals: list[dict[str, Any]] = field(factory=list, init=False)  # of the last probes, for a capsule
     _damaged: int = field(default=0, init=False)  # samples, when the user was last told
     _whole: bool = field(default=True, init=False)
@@ -195,9 +196,9 @@ class Run:
     def _next_stop(self) -> int:
         """The next step at which somebody wants to look."""
         rhythms = [self.log_every, *(metric.every for metric in self.metrics.values())]
-        rhythms += [self.checkup.rhythm] if self.checkup else []
         rhythms += self.observers.rhythms()
-        return min(self.steps, *((self.step // every + 1) * every for every in rhythms))
+        looks = [self.checkup.next_look(self.step)] if self.checkup else []
+        return min(self.steps, *looks, *((self.step // every + 1) * every for every in rhythms))
 
     def _is_tapped(self) -> bool:
         """Whether a phase of the next step may be."""
@@ -212,9 +213,9 @@ class Run:
         assert self.checkup is not None
         return self.checkup.taps(self.game.player(role), index, self.n_critic if role == "discriminator" else 1)
 
-    def _examine(self, checkup: Checkup) -> None:
-        """Judge what was probed since the last time, tell it, and act on it."""
-        probed = checkup.probe.fetched()
+    def _examine(self, checkup: Checkup, before: float = math.inf) -> None:
+        """Judge what was probed since the last time (and sent before a step), and tell it."""
+        probed = checkup.probe.fetched(before)
         self._vitals = [*self._vitals, *({"step": v.step, "numbers": dict(v.numbers)} for v in probed[-3:])][-3:]
         for vitals in probed:
             self._judge(checkup, vitals)
@@ -229,10 +230,14 @@ class Run:
                 self.notice(in_words(finding))
                 if checkup.action == "warn":
                     logging.getLogger("gancore.health").warning(in_words(finding))
-        if checkup.action in ("stop", "heal"):
-            fatal = [finding for finding in diagnosis.holding if finding.severity == "fatal"]
-            if fatal:
-                raise UnhealthyError(fatal, diagnosis.holding)
+        fatal = [finding for finding in diagnosis.holding if finding.severity == "fatal"]
+        if fatal and checkup.action in ("stop", "heal") and self._unhealthy is None:
+            self._unhealthy = UnhealthyError(fatal, diagnosis.holding)
+
+    def _end_if_unhealthy(self) -> None:
+        error, self._unhealthy = self._unhealthy, None
+        if error is not None:
+            raise error
 
     def _observe(self) -> None:
         numbers: dict[str, float] = {}
@@ -246,8 +251,11 @@ class Run:
         if numbers:
             self._tell(Logged, lambda callback: callback.logged(self, numbers))
         if self.checkup:
-            self._examine(self.checkup)  # before the next line: what it found belongs into a checkpoint
+            ends = self.step >= self.steps or self._stopping
+            self._examine(self.checkup, math.inf if ends else self.step)
+        self._end_if_unhealthy()
         self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
+        self._end_if_unhealthy()  # by what was judged before it was saved
 
     def _say_what_is_damaged(self) -> None:
         """Once at first, and again whenever there are ten times as many."""
@@ -378,7 +386,8 @@ class Run:
     # ----------------------------------------------------------------------------------------------------- state
 
     def save(self, numbers: Mapping[str, float] | None = None) -> Path:
-        """Write a checkpoint of this moment into the run folder.
+        """Write a checkpoint of this moment into the run folder. What was probed is judged before: what was found
+        belongs into it.
 
         Args:
             numbers: what it is to be judged by, e.g. a metric.
@@ -392,6 +401,8 @@ class Run:
                     raise NonFiniteError(f"step {self.step}: {role.role} parameter {name} is not finite; not saved")
         if not self.folder.is_dir():
             raise RunFolderError("is no longer there; somebody has deleted or renamed it", self.folder)
+        if self.checkup:
+            self._examine(self.checkup)
         return checkpoint.save(self.folder, self.step, self.state_dict(), experiment=self.text, numbers=numbers)
 
     def state_dict(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ COMPILED = ("train.compile=phase", "train.capture=off")
 CAPTURED = ("train.compile=off", "train.capture=on")
 BOTH = ("train.compile=phase", "train.capture=on")
 BF16 = "train.precision=bf16"
+ANY_ORDER = "train.deterministic=false"  # as the loops by hand have it
 GANCORE: dict[str, tuple[str, ...]] = {
     "gancore": (),  # as it comes: it chooses for itself what to compile and capture, and these runs are long
     "gancore, no probe": ("health.probe=false",),
@@ -39,10 +40,12 @@ GANCORE: dict[str, tuple[str, ...]] = {
     "gancore, compiled": COMPILED,
     "gancore, captured": CAPTURED,
     "gancore, captured compiled": BOTH,
+    "gancore, captured nondeterministic": (*CAPTURED, ANY_ORDER),
     "gancore, bf16 eager": (BF16, *EAGER),
     "gancore, bf16 compiled": (BF16, *COMPILED),
     "gancore, bf16 captured": (BF16, *CAPTURED),
     "gancore, bf16 captured compiled": (BF16, *BOTH),
+    "gancore, bf16 captured nondeterministic": (BF16, *CAPTURED, ANY_ORDER),
 }
 PLAIN = ("health.probe=false", *EAGER)  # what everybody is held against, and whose networks the loops by hand take
 

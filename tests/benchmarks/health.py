@@ -66,10 +66,9 @@ def advance(run: Any, steps: int) -> float:
     begin = time.perf_counter()
     end = run.step + steps
     while run.step < end:
-        rhythm = run.checkup.rhythm if run.checkup else steps
-        run.advance(min(end - run.step, rhythm - run.step % rhythm))
-        if run.checkup and run.step % rhythm == 0:
-            run._examine(run.checkup)
+        run.advance(min(end, run.checkup.next_look(run.step) if run.checkup else end) - run.step)
+        if run.checkup:
+            run._examine(run.checkup, run.step)
     hardware.wait(run.device.type)
     return time.perf_counter() - begin
 

@@ -92,8 +92,16 @@ def test_stopping_ends_at_the_first_fatal_finding_with_a_checkpoint(gancore: Gan
     assert "lr-too-high in generator" in last
     assert "Set the generator's learning rate to " in last
     step = int(last.split(":")[0].removeprefix("step "))
-    assert checkpoint.folders(tmp_path / "run")[-1].name == f"step-{step:08d}"
+    assert checkpoint.folders(tmp_path / "run")[-1].name == f"step-{step + 1:08d}", "judged one step later"
     assert step < 300
+
+
+def test_what_was_judged_before_it_was_saved_ends_the_run_too(gancore: Gancore, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(EXPERIMENT.format(action="stop").replace("every = 25", "every = 10"))
+    code, _, err = gancore("train", "x.toml", "--out", "run")
+    assert code == 1
+    step = int(err.splitlines()[-1].split(":")[0].removeprefix("step "))
+    assert checkpoint.folders(tmp_path / "run")[-1].name == f"step-{step:08d}"
 
 
 def test_healing_goes_back_applies_one_remedy_and_writes_it_down(gancore: Gancore, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import gancore
-from gancore.contracts import ROLES
+from gancore.contracts import ROLES, Vitals
 from gancore.health.layers import Layers, weight_layers
 from gancore.health.probe import WINDOW, Probe
 from gancore.health.reading import joined
@@ -23,6 +23,7 @@ from gancore.training.objective import Objective, backward
 from gancore.training.phases import discriminator_phase, generator_phase
 from gancore.training.player import Player, Regularizer
 from gancore.training.recorder import Tape
+from gancore.training.run import Run
 
 LOSSES = ["minimax", "nonsaturating", "lsgan", "hinge", "relativistic", "wasserstein", "wgan-gp"]
 
@@ -417,15 +418,46 @@ def test_probes_of_neighbouring_steps_are_fetched_together(tmp_path: Path, monke
     file.write_text(EXPERIMENT.format(loss="nonsaturating"))
     settings = ['callback=[{name="health"}]', "health.every=1", "train.steps=25", "log.every=1000"]
     run = gancore.load(file, settings).assemble(out=tmp_path / "run")
-    waits: list[int] = []
+    looks: list[tuple[int, list[int]]] = []
     fetched = Probe.fetched
-    monkeypatch.setattr(Probe, "fetched", lambda self: (waits.append(run.step), fetched(self))[1])
+
+    def noted(self: Probe, *before: float) -> list[Vitals]:
+        found = fetched(self, *before)
+        looks.append((run.step, [vitals.step for vitals in found]))
+        return found
+
+    monkeypatch.setattr(Probe, "fetched", noted)
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "run" / "health.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 26))
-    assert waits == [10, 20, 25]
+    # A step later: what is asked of the device meanwhile keeps it busy.
+    assert [look for look in looks if look[1]] == [
+        (11, list(range(1, 11))), (21, list(range(11, 21))), (25, list(range(21, 26)))
+    ]  # fmt: skip
     assert all(line["numbers"]["A"] > 0 and line["layers"]["generator"] for line in lines)
     assert len({line["numbers"]["A"] for line in lines}) == 25, "every step's own"
+
+
+def test_what_is_saved_was_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(EXPERIMENT.format(loss="nonsaturating"))
+    settings = ['callback=[{name="health"}, {name="checkpoint", every=10}]', "health.every=1", "train.steps=35"]
+    run = gancore.load(file, settings).assemble(out=tmp_path / "run")
+    lines: list[int] = []
+    pending: list[int] = []
+    save = Run.save
+
+    def noted(run: Run, *given: Any) -> Path:
+        folder = save(run, *given)
+        assert run.checkup is not None
+        pending.append(len(run.checkup.probe.state_dict()["closed"]))
+        lines.append(len((tmp_path / "run" / "health.jsonl").read_text().splitlines()))
+        return folder
+
+    monkeypatch.setattr(Run, "save", noted)
+    run.train()
+    assert not any(pending)
+    assert sorted(set(lines)) == [10, 20, 30, 35]
 
 
 def test_what_a_checkpoint_has_brought_along_is_taken_to_where_the_run_is() -> None:

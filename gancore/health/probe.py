@@ -63,17 +63,16 @@ class Probe:
                 closed.sent = step, sent, begin
                 begin += len(closed.tensors)
 
-    def fetched(self, before: float = math.inf) -> list[Vitals]:
+    def fetched(self, until: float = math.inf) -> list[Vitals]:
         """What was measured since the last time, step by step. Waits for the device, once for all of them.
 
         Args:
-            before: only what was sent before this step: a device is not to stand still meanwhile.
+            until: only what was sent up to this step, and the device may go on with what comes later.
         """
-        if before == math.inf:
-            self.send(-1)
-        found, self._closed = self._closed, []
-        while found and found[-1].is_left(before):
-            self._closed.insert(0, found.pop())
+        if until == math.inf:
+            self.send(0)
+        found = [closed for closed in self._closed if closed.sent is not None and closed.sent[0] <= until]
+        self._closed = self._closed[len(found) :]  # they are sent in their order
         return [self._vitals(closed.step, closed.values) for closed in found]
 
     def fetch(self, step: int) -> Vitals:
@@ -167,10 +166,6 @@ class _Closed:
     @property
     def tensors(self) -> list[Tensor]:
         return [value for reading in self.readings for _, value in reading.parts]
-
-    def is_left(self, before: float) -> bool:
-        """Whether it was not sent before that step."""
-        return self.sent is None or self.sent[0] >= before
 
     @property
     def values(self) -> list[tuple[Sequence[Label], list[float]]]:

@@ -11,6 +11,10 @@ from gancore.health.probe import RARELY, WEIGHED, Probe
 from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training.player import Player
 
+# Steps between the last one that is looked at and the look: the host may run ahead of a device by as much, so that the
+# device has something to do while the host judges.
+LAG = 5
+
 
 @frozen(eq=False, slots=False)
 class Checkup:
@@ -33,9 +37,9 @@ class Checkup:
         return _multiple(self.every, LEAST)
 
     def next_look(self, step: int) -> int:
-        """The first step after `step` with a look: one later than what it looks at, so that the device has something
-        to do while it is judged."""
-        return max(1, math.ceil(step / self.rhythm)) * self.rhythm + 1
+        """The first step after `step` with a look at what was measured up to LAG steps before."""
+        looks = max(1, (step - LAG) // self.rhythm + 1)
+        return looks * self.rhythm + LAG
 
     def taps(self, player: Player, index: int, phases: int) -> PhaseProbe:
         """The taps of a player's `index`-th phase, of `phases` in a step: all of it in the last one of a step that is

@@ -30,7 +30,7 @@ from gancore.health.doctor import in_words
 from gancore.health.nonfinite import finding_of
 from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training import state
-from gancore.training.checkup import Checkup
+from gancore.training.checkup import LAG, Checkup
 from gancore.training.ema import Ema
 from gancore.training.memory import shortage
 from gancore.training.numbers import Numbers
@@ -213,9 +213,9 @@ class Run:
         assert self.checkup is not None
         return self.checkup.taps(self.game.player(role), index, self.n_critic if role == "discriminator" else 1)
 
-    def _examine(self, checkup: Checkup, before: float = math.inf) -> None:
-        """Judge what was probed since the last time (and sent before a step), and tell it."""
-        probed = checkup.probe.fetched(before)
+    def _examine(self, checkup: Checkup, until: float = math.inf) -> None:
+        """Judge what was probed since the last time (and sent up to a step), and tell it."""
+        probed = checkup.probe.fetched(until)
         self._vitals = [*self._vitals, *({"step": v.step, "numbers": dict(v.numbers)} for v in probed[-3:])][-3:]
         for vitals in probed:
             self._judge(checkup, vitals)
@@ -252,7 +252,7 @@ class Run:
             self._tell(Logged, lambda callback: callback.logged(self, numbers))
         if self.checkup:
             ends = self.step >= self.steps or self._stopping
-            self._examine(self.checkup, math.inf if ends else self.step)
+            self._examine(self.checkup, math.inf if ends else self.step - LAG)
         self._end_if_unhealthy()
         self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
         self._end_if_unhealthy()  # by what was judged before it was saved

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 import gancore
+from gancore.training.checkup import LAG
 from tests.benchmarks import hardware, measure
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def advance(run: Any, steps: int) -> float:
     while run.step < end:
         run.advance(min(end, run.checkup.next_look(run.step) if run.checkup else end) - run.step)
         if run.checkup:
-            run._examine(run.checkup, run.step)
+            run._examine(run.checkup, run.step - LAG)
     hardware.wait(run.device.type)
     return time.perf_counter() - begin
 

@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import gancore
 from gancore.contracts import ROLES, Vitals
+from gancore.health.doctor import Doctor
 from gancore.health.layers import Layers, weight_layers
 from gancore.health.probe import WINDOW, Probe
 from gancore.health.reading import joined
 from gancore.health.taps import Aims, PhaseProbe
 from gancore.testing.device_safe import DEVICE, device_safe
+from gancore.training.checkup import LAG, Checkup
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Objective, backward
 from gancore.training.phases import discriminator_phase, generator_phase
@@ -430,12 +434,20 @@ def test_probes_of_neighbouring_steps_are_fetched_together(tmp_path: Path, monke
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "run" / "health.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 26))
-    # A step later: what is asked of the device meanwhile keeps it busy.
-    assert [look for look in looks if look[1]] == [
-        (11, list(range(1, 11))), (21, list(range(11, 21))), (25, list(range(21, 26)))
-    ]  # fmt: skip
+    # Some steps later: what is asked of the device meanwhile keeps it busy.
+    assert [look for look in looks if look[1]] == [(15, list(range(1, 11))), (25, list(range(11, 26)))]
     assert all(line["numbers"]["A"] > 0 and line["layers"]["generator"] for line in lines)
     assert len({line["numbers"]["A"] for line in lines}) == 25, "every step's own"
+
+
+@given(every=st.integers(1, 300), step=st.integers(0, 2000))
+def test_looks_come_in_one_rhythm_wherever_a_run_begins(every: int, step: int) -> None:
+    checkup = Checkup(Probe(), Doctor({}, Any, 0), every)  # type: ignore[arg-type]
+    look, later = checkup.next_look(step), checkup.next_look(step + 1)
+    assert step < look <= step + checkup.rhythm + LAG
+    assert (look - LAG) % checkup.rhythm == 0
+    assert later == (look if look > step + 1 else look + checkup.rhythm)
+    assert checkup.rhythm % every == 0, "what is looked at last was probed"
 
 
 def test_what_is_saved_was_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

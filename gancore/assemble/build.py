@@ -25,7 +25,7 @@ from gancore.experiment.write import write
 from gancore.health.doctor import Doctor
 from gancore.health.probe import Probe
 from gancore.health.taps import Aims
-from gancore.training.checkup import Checkup
+from gancore.training.checkup import LAG, Checkup
 from gancore.training.ema import Ema
 from gancore.training.feed import hold_out, open_feed
 from gancore.training.latents import Latents
@@ -257,6 +257,7 @@ def _checkup(
             warm_up=max(health.warm_up, steps // 100),
         ),
         every=health.every,
+        lag=LAG if players["generator"].parameters[0].is_cuda else 0,
         recorder=health.recorder,
         action=health.action,
     )

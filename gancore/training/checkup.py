@@ -6,13 +6,14 @@ from typing import Literal
 
 from attrs import frozen
 
-from gancore.health.doctor import LEAST, Doctor
+from gancore.health.doctor import Doctor
 from gancore.health.probe import RARELY, WEIGHED, Probe
 from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training.player import Player
 
-# Steps between the last one that is looked at and the look: the host may run ahead of a device by as much, so that the
-# device has something to do while the host judges.
+LOOKS = 20  # steps between two looks, at least: one costs the host as much as to judge a dozen probes
+# Steps from the last one that is looked at to the look, on a GPU: the host runs ahead by as much, so that the GPU has
+# something to do while the host judges.
 LAG = 5
 
 
@@ -21,6 +22,7 @@ class Checkup:
     """
     Attributes:
         every: steps between two probes.
+        lag: steps from the last one that is looked at to the look.
         recorder: whether to keep the last whole state, to find what went wrong after it.
         action: what to do about findings, see `gancore.experiment.Health`.
     """
@@ -28,18 +30,18 @@ class Checkup:
     probe: Probe
     doctor: Doctor
     every: int
+    lag: int = 0
     recorder: bool = True
     action: Literal["observe", "warn", "stop", "heal"] = "observe"
 
     @cached_property
     def rhythm(self) -> int:
         """Steps between two looks at what was measured, which wait for the device."""
-        return _multiple(self.every, LEAST)
+        return _multiple(self.every, LOOKS)
 
     def next_look(self, step: int) -> int:
-        """The first step after `step` with a look at what was measured up to LAG steps before."""
-        looks = max(1, (step - LAG) // self.rhythm + 1)
-        return looks * self.rhythm + LAG
+        """The first step after `step` with a look."""
+        return max(1, (step - self.lag) // self.rhythm + 1) * self.rhythm + self.lag
 
     def taps(self, player: Player, index: int, phases: int) -> PhaseProbe:
         """The taps of a player's `index`-th phase, of `phases` in a step: all of it in the last one of a step that is

@@ -30,7 +30,7 @@ from gancore.health.doctor import in_words
 from gancore.health.nonfinite import finding_of
 from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training import state
-from gancore.training.checkup import LAG, Checkup
+from gancore.training.checkup import Checkup
 from gancore.training.ema import Ema
 from gancore.training.memory import shortage
 from gancore.training.numbers import Numbers
@@ -252,7 +252,7 @@ class Run:
             self._tell(Logged, lambda callback: callback.logged(self, numbers))
         if self.checkup:
             ends = self.step >= self.steps or self._stopping
-            self._examine(self.checkup, math.inf if ends else self.step - LAG)
+            self._examine(self.checkup, math.inf if ends else self.step - self.checkup.lag)
         self._end_if_unhealthy()
         self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
         self._end_if_unhealthy()  # by what was judged before it was saved

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 import gancore
-from gancore.training.checkup import LAG
 from tests.benchmarks import hardware, measure
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +68,7 @@ def advance(run: Any, steps: int) -> float:
     while run.step < end:
         run.advance(min(end, run.checkup.next_look(run.step) if run.checkup else end) - run.step)
         if run.checkup:
-            run._examine(run.checkup, run.step - LAG)
+            run._examine(run.checkup, run.step - run.checkup.lag)
     hardware.wait(run.device.type)
     return time.perf_counter() - begin
 

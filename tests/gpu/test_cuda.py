@@ -33,22 +33,22 @@ def test_examples_train(name: str, precision: str) -> None:
 def test_no_step_waits_for_the_device(name: str, probed: bool) -> None:
     run = assembled(name, "health.every=1" if probed else "health.probe=false", "train.held_out=64",
                     "train.capture=off")  # fmt: skip
-    run.advance(12)  # the first steps allocate, and what was probed first is sent to the host
+    run.advance(22)  # the first steps allocate, and what was probed first is sent to the host
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        run.advance(10)
+        run.advance(20)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_look_waits_only_for_what_it_looks_at() -> None:
     run = assembled("digits", "health.every=1", "train.capture=off")
-    run.advance(10)
+    run.advance(20)
     torch.cuda._sleep(10**9)  # cycles of the device: half a second
-    found = run.checkup.probe.fetched(until=10)
+    found = run.checkup.probe.fetched(until=20)
     assert not torch.cuda.current_stream().query(), "the device has gone on"
-    assert [vitals.step for vitals in found] == list(range(1, 11))
+    assert [vitals.step for vitals in found] == list(range(1, 21))
 
 
 @pytest.mark.parametrize("name", NAMES)

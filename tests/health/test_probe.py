@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from hypothesis import given
@@ -21,7 +22,7 @@ from gancore.health.probe import WINDOW, Probe
 from gancore.health.reading import joined
 from gancore.health.taps import Aims, PhaseProbe
 from gancore.testing.device_safe import DEVICE, device_safe
-from gancore.training.checkup import LAG, Checkup
+from gancore.training.checkup import Checkup
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Objective, backward
 from gancore.training.phases import discriminator_phase, generator_phase
@@ -417,35 +418,44 @@ def test_bfloat16_measures_the_same_game(tmp_path: Path) -> None:
         assert found[1][name] == pytest.approx(found[0][name], rel=0.1), name
 
 
-def test_probes_of_neighbouring_steps_are_fetched_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lag", [0, 5])
+def test_probes_of_neighbouring_steps_are_fetched_together(
+    lag: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU some steps later: what is asked of it meanwhile keeps it busy."""
     file = tmp_path / "x.toml"
     file.write_text(EXPERIMENT.format(loss="nonsaturating"))
-    settings = ['callback=[{name="health"}]', "health.every=1", "train.steps=25", "log.every=1000"]
+    settings = ['callback=[{name="health"}]', "health.every=1", "train.steps=45", "log.every=1000"]
     run = gancore.load(file, settings).assemble(out=tmp_path / "run")
+    assert run.checkup is not None
+    run.checkup = attrs.evolve(run.checkup, lag=lag)
     looks: list[tuple[int, list[int]]] = []
     fetched = Probe.fetched
 
-    def noted(self: Probe, *before: float) -> list[Vitals]:
-        found = fetched(self, *before)
+    def noted(self: Probe, *until: float) -> list[Vitals]:
+        found = fetched(self, *until)
         looks.append((run.step, [vitals.step for vitals in found]))
         return found
 
     monkeypatch.setattr(Probe, "fetched", noted)
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "run" / "health.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(1, 26))
-    # Some steps later: what is asked of the device meanwhile keeps it busy.
-    assert [look for look in looks if look[1]] == [(15, list(range(1, 11))), (25, list(range(11, 26)))]
+    assert [line["step"] for line in lines] == list(range(1, 46))
+    first, second = list(range(1, 21)), list(range(21, 41))
+    expected = [(20, first), (40, second), (45, list(range(41, 46)))] if not lag else [
+        (25, first), (45, [*second, *range(41, 46)])
+    ]  # fmt: skip
+    assert [look for look in looks if look[1]] == expected
     assert all(line["numbers"]["A"] > 0 and line["layers"]["generator"] for line in lines)
-    assert len({line["numbers"]["A"] for line in lines}) == 25, "every step's own"
+    assert len({line["numbers"]["A"] for line in lines}) == 45, "every step's own"
 
 
-@given(every=st.integers(1, 300), step=st.integers(0, 2000))
-def test_looks_come_in_one_rhythm_wherever_a_run_begins(every: int, step: int) -> None:
-    checkup = Checkup(Probe(), Doctor({}, Any, 0), every)  # type: ignore[arg-type]
+@given(every=st.integers(1, 300), step=st.integers(0, 2000), lag=st.integers(0, 9))
+def test_looks_come_in_one_rhythm_wherever_a_run_begins(every: int, step: int, lag: int) -> None:
+    checkup = Checkup(Probe(), Doctor({}, Any, 0), every, lag)  # type: ignore[arg-type]
     look, later = checkup.next_look(step), checkup.next_look(step + 1)
-    assert step < look <= step + checkup.rhythm + LAG
-    assert (look - LAG) % checkup.rhythm == 0
+    assert step < look <= step + checkup.rhythm + lag
+    assert (look - lag) % checkup.rhythm == 0
     assert later == (look if look > step + 1 else look + checkup.rhythm)
     assert checkup.rhythm % every == 0, "what is looked at last was probed"
 
@@ -455,6 +465,8 @@ def test_what_is_saved_was_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file.write_text(EXPERIMENT.format(loss="nonsaturating"))
     settings = ['callback=[{name="health"}, {name="checkpoint", every=10}]', "health.every=1", "train.steps=35"]
     run = gancore.load(file, settings).assemble(out=tmp_path / "run")
+    assert run.checkup is not None
+    run.checkup = attrs.evolve(run.checkup, lag=5)
     lines: list[int] = []
     pending: list[int] = []
     save = Run.save

@@ -80,18 +80,21 @@ class Sent:
     """
 
     def __init__(self, values: Sequence[Tensor]) -> None:
-        self._order, vector = joined(values)
+        self._order, self._parts, self._copied = list(range(len(values))), list(values), None
         self._sizes = [value.numel() for value in values]
-        self._vector = vector.to("cpu", non_blocking=True)
-        self._copied = torch.cuda.current_stream(vector.device).record_event() if vector.is_cuda else None
+        if any(value.is_cuda for value in values):
+            self._order, vector = joined(values)
+            self._parts = [vector.to("cpu", non_blocking=True)]
+            self._copied = torch.cuda.current_stream(vector.device).record_event()
 
     @cached_property
     def values(self) -> list[list[float]]:
         """The numbers in each of the tensors. Waits until they are there."""
         if self._copied is not None:
             self._copied.synchronize()
-        floats, begin = self._vector.tolist(), 0
+        floats = [value for part in self._parts for value in (part.tolist() if part.dim() else (part.item(),))]
         found: list[list[float]] = [[]] * len(self._sizes)
+        begin = 0
         for place in self._order:
             found[place] = floats[begin : begin + self._sizes[place]]
             begin += self._sizes[place]

@@ -45,13 +45,13 @@ class Checkup:
 
     def taps(self, player: Player, index: int, phases: int) -> PhaseProbe:
         """The taps of a player's `index`-th phase, of `phases` in a step: all of it in the last one of a step that is
-        probed; its penalties in the first phase of each interval in which all of them are due (lazy ones seldom are in
-        a probed step)."""
+        probed; its penalties in the last phase of each interval in which all of them are due. That is the same phase
+        but for lazy ones: a graph that a device has not seen for long costs it twice what another one does."""
         step = index // phases
         due, rarely, weighed = self._rhythms
-        rhythm, begin = player.slowest_penalty, step // weighed * weighed * phases
+        rhythm, end = player.slowest_penalty, (step // weighed + 1) * weighed * phases
         whole = (step + 1) % due == 0 and index % phases == phases - 1
-        weigh = rhythm > 0 and index % rhythm == 0 and index - rhythm < begin
+        weigh = rhythm > 0 and index % rhythm == 0 and index + rhythm >= end
         if not (whole or weigh):
             return NOTHING
         return self.probe.phase(player.role, whole=whole, weigh=weigh, rare=(step + 1) % rarely == 0)
@@ -60,15 +60,15 @@ class Checkup:
         """Whether no phase of a step is tapped: asked once a step, as most are not.
 
         Args:
-            weighing: steps at the begin of an interval in which penalties may be due for the first time.
+            weighing: steps at the end of an interval in which penalties may be due for the last time.
         """
         due, _, weighed = self._rhythms
-        return (step + 1) % due != 0 and step % weighed >= weighing
+        return (step + 1) % due != 0 and step % weighed < weighed - weighing
 
     @cached_property
     def _rhythms(self) -> tuple[int, int, int]:
-        rarely, weighed = (_multiple(self.every, least) for least in (RARELY, WEIGHED))
-        return self.every, rarely, weighed
+        rarely = _multiple(self.every, RARELY)
+        return self.every, rarely, _multiple(rarely, WEIGHED)
 
     def close(self, step: int) -> None:
         """After each step: what was collected in a probed one is of this step."""

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -313,6 +314,31 @@ def test_penalties_are_weighed_where_all_are_due(rhythms: tuple[int, ...], toget
     regularizers = tuple(Regularizer(f"due-{k}", Due(k), None) for k in rhythms)  # type: ignore[arg-type]
     player = Player("discriminator", None, None, None, regularizers)  # type: ignore[arg-type]
     assert player.slowest_penalty == together
+
+
+@given(every=st.integers(1, 120), phases=st.integers(1, 5), rhythm=st.integers(0, 200))
+def test_penalties_are_weighed_once_in_every_interval(every: int, phases: int, rhythm: int) -> None:
+    """At its end: where it can be, with everything else that is measured."""
+    checkup = Checkup(Probe(), Doctor({}, Any, 0), every)  # type: ignore[arg-type]
+    player: Any = SimpleNamespace(role="discriminator", slowest_penalty=rhythm)
+    rarely, interval = checkup._rhythms[1:]
+    assert interval % rarely == 0 == rarely % every
+    for begin in (0, interval):
+        weighed = []
+        for step in range(begin, begin + interval):
+            tapped = [i for i in range(step * phases, (step + 1) * phases) if checkup.taps(player, i, phases).kind[1]]
+            probed = (step + 1) % every == 0
+            kinds = [checkup.taps(player, i, phases).kind for i in range(step * phases, (step + 1) * phases)]
+            assert [whole for whole, _, _ in kinds] == [False] * (phases - 1) + [probed]
+            assert not checkup.rests(step, -(-rhythm // phases)) or not any(map(any, kinds))
+            weighed += tapped
+            if rhythm == 1 and tapped:
+                assert kinds[-1] == (True, True, True)
+        assert all(index % rhythm == 0 for index in weighed)
+        if 0 < rhythm <= interval * phases:
+            assert len(weighed) == 1
+        else:
+            assert len(weighed) <= 1
 
 
 def test_signals_far_below_float32s_squares_are_small_and_not_dead() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from gancore.assemble.blueprint import Blueprint, Objects, blueprint_of, unique
-from gancore.assemble.execution import choose_differentiate, choose_take, choose_threads
+from gancore.assemble.execution import choose_differentiate, choose_spreads, choose_take, choose_threads
 from gancore.assemble.facts import facts_of
 from gancore.components import options_of
 from gancore.contracts import ROLES, Context, DataSpec, Penalty, Role
@@ -250,7 +250,7 @@ def _checkup(
     facts = facts_of(experiment, blueprint, networks, steps)
     health = experiment.health
     return Checkup(
-        probe=Probe(Aims(facts.mixes_samples, facts.lipschitz, held_out)),
+        probe=Probe(Aims(facts.mixes_samples, facts.lipschitz, held_out, choose_spreads(players.values()))),
         doctor=Doctor(
             _keyed(experiment.rules),
             facts,

@@ -12,6 +12,8 @@ from gancore.assemble.work import CAPTURED_PHASE, CORE, GPU, PHASE
 from gancore.contracts import ROLES, Penalty, Role
 from gancore.errors import UserError
 from gancore.experiment import Train
+from gancore.health.measures import spreads
+from gancore.health.taps import Spreads
 from gancore.training.captured import Captured
 from gancore.training.cuda_graphs import CudaRecorder
 from gancore.training.phases import EAGER, PLAINLY, Differentiate, Take
@@ -61,6 +63,16 @@ def choose_differentiate(
         for player in players.values():
             player.stepper = CompiledStep(player, by_inductor)
     return Compiled(clock)
+
+
+def choose_spreads(players: Iterable[Player]) -> Spreads:
+    """How the probe measures updates: compiled where they are."""
+    if not any(player.stepper for player in players):
+        return spreads
+    from gancore.training.compiled import by_inductor
+    from gancore.training.compiled_spreads import CompiledSpreads
+
+    return CompiledSpreads(by_inductor)
 
 
 def choose_take(train: Train, device: torch.device, ranks: Ranks) -> Take:

@@ -4,6 +4,7 @@ A number that is not finite stays one: comparisons with NaN are False, and would
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,11 @@ def duplicates(of_real: Tensor, of_fake: Tensor) -> Tensor:
     """
     close = _nearest(of_fake) < 0.1 * _nearest(of_real).mean()
     return _unless_nan(close.float().mean(), of_real, of_fake)
+
+
+def spreads(after: Sequence[Tensor], before: Sequence[Tensor]) -> Tensor:
+    """The standard deviation of each difference, `(n,)`."""
+    return torch.stack([step.std() for step in torch._foreach_sub(list(after), list(before))])
 
 
 def _unless_nan(value: Tensor, *sources: Tensor) -> Tensor:

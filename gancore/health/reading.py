@@ -1,6 +1,6 @@
 """What phases have measured: labelled tensors, left on the device until somebody looks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -39,6 +39,10 @@ class Reading:
     ) -> None:
         """One value, 0-d."""
         self.parts.append((((kind, role, name, factor, 1),), value.detach()))
+
+    def add_all(self, names: Iterable[str], values: Tensor, kind: Kind, role: Role) -> None:
+        """A value for each of the names, `(n,)`."""
+        self.parts.append((tuple((kind, role, name, 1.0, 1) for name in names), values.detach()))
 
     def add_channels(self, name: str, values: Tensor, role: Role) -> None:
         """Those of a layer, `(channels,)`."""

@@ -9,7 +9,7 @@ Only two things need a backward of their own, on probed steps and through D alon
 the loss wants a D of bounded slope.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
@@ -23,13 +23,15 @@ from torch.nn.utils import get_total_norm
 
 from gancore.contracts import Role
 from gancore.health.layers import Layers, weight_layers
-from gancore.health.measures import auc, distances, duplicates, slope_at, slope_between, slopes
+from gancore.health.measures import auc, distances, duplicates, slope_at, slope_between, slopes, spreads
 from gancore.health.reading import Reading
 
 TINY = 1e-30  # keeps quotients of float32 finite
 
 Pair = tuple[Tensor, Tensor]
 """Of reals and of fakes."""
+
+Spreads = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
 
 
 @frozen(eq=False)
@@ -40,11 +42,13 @@ class Aims:
         mixes_samples: whether D says so: then ds_i/dx_i is measured by a backward of its own.
         lipschitz: whether the loss wants D's slope between reals and fakes.
         held_out: reals that D never trains on, with their labels; None for none.
+        spreads: computes `gancore.health.measures.spreads`.
     """
 
     mixes_samples: bool = False
     lipschitz: bool = False
     held_out: "tuple[Tensor, Tensor | None] | None" = None
+    spreads: Spreads = spreads
     _layers: "WeakKeyDictionary[nn.Module, Mapping[str, nn.Module]]" = field(factory=WeakKeyDictionary)
 
     def layers_of(self, network: nn.Module) -> Mapping[str, nn.Module]:
@@ -199,9 +203,9 @@ class PhaseProbe:
             self._attribute(scores, fakes)
             self._follow(self._layers, fakes if self._role == "generator" else scores)
             self._layers, self._scores, self._fakes = None, [], []  # nor is the graph to stay until the update
-        if self._rare:
-            for place, weight in _weights(parameters).items():
-                self.reading.add(place, weight.std(), kind="weight", role=self._role)
+        if self._rare and (weights := _weights(parameters)):
+            found = torch.stack([weight.std() for weight in weights.values()])
+            self.reading.add_all(weights, found, "weight", self._role)
         if self._of_penalty:
             self._compare(self._of_penalty, gradients)
 
@@ -254,8 +258,7 @@ class PhaseProbe:
         """How far the optimizer went."""
         if self._before:
             now = _weights(parameters)
-            for place, step in zip(now, torch._foreach_sub(list(now.values()), self._before), strict=True):
-                self.reading.add(place, step.std(), kind="step", role=self._role)
+            self.reading.add_all(now, self._aims.spreads([*now.values()], self._before), "step", self._role)
 
 
 def _weights(parameters: Sequence[Tensor]) -> dict[str, Tensor]:

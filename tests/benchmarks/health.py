@@ -57,6 +57,7 @@ def assembled(text: str, objects: dict[str, Any], every: int, folder: Path, devi
     settings += [f"health.every={every}"] if every else ["health.probe=false"]
     run = gancore.load(file, settings).assemble(**objects)
     advance(run, measure.PROBED[run.device.type])  # what is made, compiled or captured on first use
+    advance(run, -run.step % 50)  # blocks end where training looks at its numbers anyway
     return run
 
 

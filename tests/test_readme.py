@@ -148,6 +148,17 @@ def test_the_tables_of_speed_are_what_was_measured(file: str, title: str) -> Non
         assert told == {c: f"{ratios[c][1]:.2f}" if c in ratios else "–" for c in told}
 
 
+def test_the_probe_takes_as_little_time_as_is_said() -> None:
+    assert "takes less than 2 % of its time, eager, compiled or captured" in README
+    files = list((ROOT / "tests" / "benchmarks" / "results").glob("health*.json"))
+    assert len(files) == 3
+    for file in files:
+        measured = json.loads(file.read_text("utf-8"))["time_of_probed_over_unprobed"]
+        by_default = [quartiles[1] for name, quartiles in measured.items() if name.endswith("every 50")]
+        assert by_default
+        assert max(by_default) < 1.02
+
+
 def test_the_options_of_speed_are_read(tmp_path: Path) -> None:
     (block,) = [block for block in blocks("toml") if "capture" in block]
     file = tmp_path / "x.toml"

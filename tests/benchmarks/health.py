@@ -1,6 +1,6 @@
 """What gradient health costs: the same run with and without it, interleaved block by block.
 
-    python -m tests.benchmarks.health [--blocks 15] [--device cpu] [--set train.compile=phase]
+    python -m tests.benchmarks.health [--blocks 15] [--device cpu] [--set train.compile=phase] [-o results.json]
 
 Prints, for each experiment, the time of a probed run over that of one that is not probed, as median and quartiles over
 the blocks: probing every 50 steps (the default; budget 1.02) and at every step (budget 1.15). The cost of a probe is
@@ -8,7 +8,6 @@ that of some hundred small operators: the smaller a step, the larger its share.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 
 import gancore
-from tests.benchmarks import hardware, measure
+from tests.benchmarks import hardware, measure, written
 
 ROOT = Path(__file__).parents[2]
 NEVER = 0
@@ -92,13 +91,15 @@ if __name__ == "__main__":
     parser.add_argument("--blocks", type=int, default=15)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--set", action="append", default=[], dest="given", metavar="KEY=VALUE", help="as of the CLI")
+    parser.add_argument("-o", "--out", type=Path, help="write the numbers as JSON")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    results = {}
+    found: dict[str, list[float]] = {}
+    results = {**written.header(options.device), "settings": options.given, "time_of_probed_over_unprobed": found}
     for name, (text, objects, block) in experiments().items():
         block = block if options.device == "cpu" else 50
-        for every, found in ratios(text, objects, block, options.blocks, options.device, options.given).items():
-            low, middle, high = statistics.quantiles(found, n=4)
-            results[f"{name}, every {every}"] = [low, middle, high]
+        for every, times in ratios(text, objects, block, options.blocks, options.device, options.given).items():
+            low, middle, high = statistics.quantiles(times, n=4)
+            found[f"{name}, every {every}"] = [low, middle, high]
             print(f"{name:50} every {every:2}: {middle:.3f}  (quartiles {low:.3f} to {high:.3f})", flush=True)
-    print(json.dumps(results))
+            written.write(options.out, results)

@@ -142,4 +142,4 @@ if __name__ == "__main__":
     for sweep in sweeps(large=options.device != "cpu"):
         if options.only.lower() in sweep.name.lower():
             results["sweeps"][sweep.name] = measured(sweep, options.device, tuple(options.settings))
-    written.write(options.out, results)
+            written.write(options.out, results)  # after each: what was measured is not lost

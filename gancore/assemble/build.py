@@ -121,7 +121,7 @@ def assemble(
         settings=flat_settings(experiment),
         named=objects.generator is None and objects.discriminator is None,
         make_folder=make_folder,
-        checkup=_checkup(experiment, blueprint, players, steps, held_out) if experiment.health.probe else None,
+        checkup=_checkup(experiment, blueprint, players, steps, held_out, device) if experiment.health.probe else None,
     )
 
 
@@ -245,6 +245,7 @@ def _checkup(
     players: Mapping[Role, Player],
     steps: int,
     held_out: "tuple[Tensor, Tensor | None] | None",
+    device: torch.device,
 ) -> Checkup:
     networks = {role: players[role].network for role in ROLES}
     facts = facts_of(experiment, blueprint, networks, steps)
@@ -257,7 +258,7 @@ def _checkup(
             warm_up=max(health.warm_up, steps // 100),
         ),
         every=health.every,
-        lag=LAG if players["generator"].parameters[0].is_cuda else 0,
+        lag=LAG if device.type == "cuda" else 0,
         recorder=health.recorder,
         action=health.action,
     )

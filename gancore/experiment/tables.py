@@ -94,7 +94,9 @@ class Log:
 class Health:
     """Gradient health: how often to probe, and what to do about findings. `[health.<rule>]` has a rule's thresholds."""
 
-    every: int = option(50, "Steps between two probes; each waits for the device once.", ge(1))
+    every: int = option(
+        50, "Steps between two probes; a look at them, every 20 steps at most, waits for the device once.", ge(1)
+    )
     action: Literal["observe", "warn", "stop", "heal"] = option(
         "observe",
         "observe: say what is found; warn: also as a Python warning of the logger gancore; stop: end at a fatal "

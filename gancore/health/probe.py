@@ -25,7 +25,7 @@ RARELY = 10  # steps between two measurements, at least, of what costs more than
 
 
 class Probe:
-    """Collects tensors in the steps that are probed; `fetched` waits for the device once, for all of them.
+    """Collects tensors in the steps that are probed; who asks for what was measured waits for the device.
 
     Args:
         aims: what there is to measure.
@@ -49,7 +49,7 @@ class Probe:
         return taps
 
     def close(self, step: int) -> None:
-        """What was collected since the last time is of this step. Does not wait for the device: `fetched` does."""
+        """What was collected since the last time is of this step. Does not wait for the device."""
         if readings := [reading for reading in self._open.values() if reading.parts]:
             self._closed.append(_Closed(step, readings))
         self._open = {}
@@ -63,17 +63,28 @@ class Probe:
                 closed.sent = step, sent, begin
                 begin += len(closed.tensors)
 
-    def fetched(self, until: float = math.inf) -> list[Vitals]:
-        """What was measured since the last time, step by step. Waits for the device, once for all of them.
+    def next(self, until: float = math.inf) -> Vitals | None:
+        """The first probe that nobody has asked for yet; None if there is none. Waits for the device, once for all that
+        were sent together.
 
         Args:
-            until: only what was sent up to this step, and the device may go on with what comes later.
+            until: only if it was sent up to this step, and the device may go on with what comes later.
         """
-        if until == math.inf:
-            self.send(0)
-        found = [closed for closed in self._closed if closed.sent is not None and closed.sent[0] <= until]
-        self._closed = self._closed[len(found) :]  # they are sent in their order
-        return [self._vitals(closed.step, closed.values) for closed in found]
+        if not self._closed:
+            return None
+        first = self._closed[0]
+        if first.sent is None:
+            if until < math.inf:
+                return None
+            self.send(first.step)
+        if first.sent is None or first.sent[0] > until:
+            return None
+        del self._closed[0]
+        return self._vitals(first.step, first.values)
+
+    def fetched(self) -> list[Vitals]:
+        """All that nobody has asked for yet, step by step."""
+        return list(iter(self.next, None))
 
     def fetch(self, step: int) -> Vitals:
         """What was measured last, with what was collected since as that of `step`."""
@@ -153,10 +164,10 @@ class Probe:
 
 @define(eq=False)
 class _Closed:
-    """A probe.
+    """What was measured in a step, and whether it is on its way to the host.
 
     Attributes:
-        sent: after which step, with what, and where in it the first of its tensors is.
+        sent: after which step; the tensors it was sent with, and where among them its own begin.
     """
 
     step: int

@@ -89,7 +89,7 @@ class Sent:
         if any(value.is_cuda for value in values):
             self._order, vector = joined(values)
             self._parts = [vector.to("cpu", non_blocking=True)]
-            self._copied = torch.cuda.current_stream(vector.device).record_event()
+            self._copied = torch.cuda.current_stream(vector.device).record_event() if vector.is_cuda else None
 
     @cached_property
     def values(self) -> list[list[float]]:

@@ -32,6 +32,7 @@ Pair = tuple[Tensor, Tensor]
 """Of reals and of fakes."""
 
 Spreads = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
+"""Of weights after and before an update, as `gancore.health.measures.spreads` takes them."""
 
 
 @frozen(eq=False)

@@ -12,9 +12,7 @@ from gancore.health.taps import NOTHING, PhaseProbe
 from gancore.training.player import Player
 
 LOOKS = 20  # steps between two looks, at least: one costs the host as much as to judge a dozen probes
-# Steps from the last one that is looked at to the look, on a GPU: the host runs ahead by as much, so that the GPU has
-# something to do while the host judges.
-LAG = 5
+LAG = 5  # steps, on a GPU: the host runs ahead by as much, so that the GPU has something to do while the host judges
 
 
 @frozen(eq=False, slots=False)
@@ -22,7 +20,7 @@ class Checkup:
     """
     Attributes:
         every: steps between two probes.
-        lag: steps from the last one that is looked at to the look.
+        lag: steps after which it is looked at what was sent to the host.
         recorder: whether to keep the last whole state, to find what went wrong after it.
         action: what to do about findings, see `gancore.experiment.Health`.
     """
@@ -36,7 +34,7 @@ class Checkup:
 
     @cached_property
     def rhythm(self) -> int:
-        """Steps between two looks at what was measured, which wait for the device."""
+        """Steps after which what was measured is sent to the host; and between two looks at it, which wait for it."""
         return _multiple(self.every, LOOKS)
 
     def next_look(self, step: int) -> int:
@@ -45,30 +43,34 @@ class Checkup:
 
     def taps(self, player: Player, index: int, phases: int) -> PhaseProbe:
         """The taps of a player's `index`-th phase, of `phases` in a step: all of it in the last one of a step that is
-        probed; its penalties in the last phase of each interval in which all of them are due. That is the same phase
-        but for lazy ones: a graph that a device has not seen for long costs it twice what another one does."""
+        probed; its penalties in the last phase of each round in which all of them are due."""
         step = index // phases
-        due, rarely, weighed = self._rhythms
-        rhythm, end = player.slowest_penalty, (step // weighed + 1) * weighed * phases
-        whole = (step + 1) % due == 0 and index % phases == phases - 1
+        # But for lazy penalties that is one phase: a graph for each would cost a GPU twice as much, as what has not run
+        # for long is slow to start.
+        rhythm, end = player.slowest_penalty, (step // self.round + 1) * self.round * phases
+        whole = (step + 1) % self.every == 0 and index % phases == phases - 1
         weigh = rhythm > 0 and index % rhythm == 0 and index + rhythm >= end
         if not (whole or weigh):
             return NOTHING
-        return self.probe.phase(player.role, whole=whole, weigh=weigh, rare=(step + 1) % rarely == 0)
+        return self.probe.phase(player.role, whole=whole, weigh=weigh, rare=(step + 1) % self._rarely == 0)
 
     def rests(self, step: int, weighing: int) -> bool:
         """Whether no phase of a step is tapped: asked once a step, as most are not.
 
         Args:
-            weighing: steps at the end of an interval in which penalties may be due for the last time.
+            weighing: steps at the end of a round in which penalties may be due for the last time.
         """
-        due, _, weighed = self._rhythms
-        return (step + 1) % due != 0 and step % weighed < weighed - weighing
+        return (step + 1) % self.every != 0 and step % self.round < self.round - weighing
 
     @cached_property
-    def _rhythms(self) -> tuple[int, int, int]:
-        rarely = _multiple(self.every, RARELY)
-        return self.every, rarely, _multiple(rarely, WEIGHED)
+    def round(self) -> int:
+        """Steps in which everything is measured once."""
+        return _multiple(self._rarely, WEIGHED)
+
+    @cached_property
+    def _rarely(self) -> int:
+        """Steps between two measurements of what costs more than a look."""
+        return _multiple(self.every, RARELY)
 
     def close(self, step: int) -> None:
         """After each step: what was collected in a probed one is of this step."""

@@ -26,7 +26,7 @@ class CompiledSpreads:
     _graphs: dict[Any, Callable[..., Sequence[Tensor]] | None] = field(factory=dict, init=False)
 
     def __call__(self, after: Sequence[Tensor], before: Sequence[Tensor]) -> Tensor:
-        key = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in after)
+        key = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in (*after, *before))
         if key not in self._graphs:
             self._graphs[key] = self._compile(after, before)
         graph = self._graphs[key]
@@ -38,12 +38,12 @@ class CompiledSpreads:
     def _compile(self, after: Sequence[Tensor], before: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]] | None:
         if len(after) > MANY:
             return None
-        rng = torch.Generator(after[0].device).manual_seed(0)  # whether the graph is used is not to depend on weights
-        examples = [
-            torch.empty_like(tensor, requires_grad=False).normal_(generator=rng) for tensor in (*after, *before)
-        ]
         try:
             with torch.no_grad(), undisturbed():
+                # Of no weights: whether the graph is used is not to depend on them, as a resumed run decides the same.
+                rng = torch.Generator(after[0].device).manual_seed(0)
+                laid_out = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype) for t in (*after, *before)]
+                examples = [tensor.normal_(generator=rng) for tensor in laid_out]
                 graph = make_fx(lambda *flat: (spreads(flat[: len(after)], flat[len(after) :]),))(*examples)
                 made = self.machine(graph, examples)
                 expected = spreads(examples[: len(after)], examples[len(after) :])

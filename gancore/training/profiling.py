@@ -87,7 +87,7 @@ class Profiler:
     def train_started(self, run: "Run") -> None:
         left = run.steps - run.step
         # What comes seldom (a probe, a look at the log) is compiled when it comes first: its second time is profiled.
-        seldom = max(run.log_every, run.checkup.every if run.checkup else 1)
+        seldom = max(run.log_every, run.checkup.round if run.checkup else 1)
         self._first = run.step + min(max(WARM_UP, 2 * seldom - STEPS + 2), left // 3)
         self._last = min(self._first + STEPS, run.steps)
         self.every = max(1, self._first)
@@ -326,7 +326,7 @@ class Labels:
             taps=taps,
             rests=lambda *_: False,
             close=self._after_phase("probe", checkup.close),
-            probe=_Proxy(checkup.probe, fetched=self._part("probe", checkup.probe.fetched)),
+            probe=_Proxy(checkup.probe, next=self._part("probe", checkup.probe.next)),
             doctor=_Proxy(checkup.doctor, examine=self._part("doctor", checkup.doctor.examine)),
         )
 

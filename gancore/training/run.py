@@ -86,6 +86,8 @@ class Run:
     _saving: bool = field(default=False, init=False)
     _good: Good | None = field(default=None, init=False)
     _unhealthy: UnhealthyError | None = field(default=None, init=False)  # what is to end the run
+    _observed: bool = field(default=False, init=False)  # whether callbacks know of a training
+    _judging: bool = field(default=False, init=False)
     _vitals: list[dict[str, Any]] = field(factory=list, init=False)  # of the last probes, for a capsule
     _damaged: int = field(default=0, init=False)  # samples, when the user was last told
     _whole: bool = field(default=True, init=False)
@@ -136,9 +138,11 @@ class Run:
 
     def _train(self) -> Ending:
         ending: Ending = "failed"
+        self._unhealthy = None  # whoever goes on after it knows
         begin, first, waited = time.monotonic(), self.step, self.game.feed.waited
         try:
             self._tell(TrainStarted, lambda callback: callback.train_started(self))
+            self._observed = True
             self.game.differentiate.heard_by(self.notice)
             self.game.take.heard_by(self.notice)
             for player in (self.game.discriminator, self.game.generator):
@@ -160,6 +164,10 @@ class Run:
                 if self._saving:
                     self._saving = False
                     self.notice(f"step {self.step}: saved as {self.save()}")
+                    self._end_if_unhealthy()
+            if self.checkup:
+                self._examine(self.checkup)
+            self._end_if_unhealthy()
             ending = "interrupted" if self.step < self.steps else "finished"
             self._say_how_it_waited(self.game.feed.waited - waited, time.monotonic() - begin, self.step - first)
         except NonFiniteError as error:
@@ -177,7 +185,10 @@ class Run:
             raise RunFailed(f"step {self.step + 1}: {words}") from error
         finally:
             self._stopping = False
-            self.observers.end(self, ending)
+            try:
+                self.observers.end(self, ending)
+            finally:
+                self._observed = False
         return ending
 
     @property
@@ -215,10 +226,15 @@ class Run:
 
     def _examine(self, checkup: Checkup, until: float = math.inf) -> None:
         """Judge what was probed since the last time (and sent up to a step), and tell it."""
-        probed = checkup.probe.fetched(until)
-        self._vitals = [*self._vitals, *({"step": v.step, "numbers": dict(v.numbers)} for v in probed[-3:])][-3:]
-        for vitals in probed:
-            self._judge(checkup, vitals)
+        if self._judging:  # somebody who is told saves: what is still to be judged is in that checkpoint
+            return
+        self._judging = True
+        try:
+            while (vitals := checkup.probe.next(until)) is not None:
+                self._vitals = [*self._vitals[-2:], {"step": vitals.step, "numbers": dict(vitals.numbers)}]
+                self._judge(checkup, vitals)
+        finally:
+            self._judging = False
 
     def _judge(self, checkup: Checkup, vitals: Vitals) -> None:
         diagnosis = checkup.doctor.examine(vitals)
@@ -251,8 +267,7 @@ class Run:
         if numbers:
             self._tell(Logged, lambda callback: callback.logged(self, numbers))
         if self.checkup:
-            ends = self.step >= self.steps or self._stopping
-            self._examine(self.checkup, math.inf if ends else self.step - self.checkup.lag)
+            self._examine(self.checkup, self.step - self.checkup.lag)
         self._end_if_unhealthy()
         self._tell(Stepped, lambda callback: callback.stepped(self), due=True)
         self._end_if_unhealthy()  # by what was judged before it was saved
@@ -284,6 +299,8 @@ class Run:
 
     def _traced(self, error: NonFiniteError) -> NonFiniteError:
         """The same error, with the first thing that was not finite and a capsule to repeat it."""
+        if self.checkup:
+            self._examine(self.checkup)  # what was measured before it belongs into the capsule
         if self.checkup is None or self._good is None or error.findings:
             return error
         step, self._whole = self.step, False
@@ -386,8 +403,8 @@ class Run:
     # ----------------------------------------------------------------------------------------------------- state
 
     def save(self, numbers: Mapping[str, float] | None = None) -> Path:
-        """Write a checkpoint of this moment into the run folder. What was probed is judged before: what was found
-        belongs into it.
+        """Write a checkpoint of this moment into the run folder. In training, what was probed is judged before it: what
+        was found belongs into it. Else it is kept to be judged.
 
         Args:
             numbers: what it is to be judged by, e.g. a metric.
@@ -401,7 +418,7 @@ class Run:
                     raise NonFiniteError(f"step {self.step}: {role.role} parameter {name} is not finite; not saved")
         if not self.folder.is_dir():
             raise RunFolderError("is no longer there; somebody has deleted or renamed it", self.folder)
-        if self.checkup:
+        if self.checkup and self._observed:
             self._examine(self.checkup)
         return checkpoint.save(self.folder, self.step, self.state_dict(), experiment=self.text, numbers=numbers)
 

@@ -114,6 +114,19 @@ def test_captured_phases_do_what_plain_ones_do(name: str, precision: str, probed
         assert ours == pytest.approx(theirs, rel=5e-2, abs=1e-3)
 
 
+def test_captured_phases_weigh_penalties_as_plain_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rhythm in ("RARELY", "WEIGHED"):
+        monkeypatch.setattr(f"gancore.training.checkup.{rhythm}", 3)
+    plain, captured = (assembled("digits", f"train.capture={how}", "health.every=1") for how in ("off", "on"))
+    said = told(captured)
+    for run in (plain, captured):
+        run.advance(20)
+    assert not said
+    ours, theirs = (run.checkup.probe.fetched()[-1].numbers for run in (captured, plain))
+    assert theirs["penalty/discriminator"] > 0
+    assert ours == pytest.approx(theirs, rel=5e-2, abs=1e-3)
+
+
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # that it does not see everything
 def test_a_captured_step_waits_for_nothing() -> None:
     run = assembled("digits", "train.capture=on", "health.probe=false", "log.every=1000")

@@ -46,7 +46,7 @@ def test_a_look_waits_only_for_what_it_looks_at() -> None:
     run = assembled("digits", "health.every=1", "train.capture=off")
     run.advance(20)
     torch.cuda._sleep(10**9)  # cycles of the device: half a second
-    found = run.checkup.probe.fetched(until=20)
+    found = [run.checkup.probe.next(until=20) for _ in range(20)]
     assert not torch.cuda.current_stream().query(), "the device has gone on"
     assert [vitals.step for vitals in found] == list(range(1, 21))
 

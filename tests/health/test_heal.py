@@ -4,17 +4,20 @@ import json
 import logging
 import math
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 import gancore as package
 from gancore import checkpoint
 from gancore.assemble.heal import audit, heal
 from gancore.cli import main
-from gancore.contracts import Change, Finding
+from gancore.contracts import Change, Facts, Finding, History, Run, Vitals
+from gancore.errors import UnhealthyError
 from gancore.experiment import Experiment
+from gancore.health.doctor import Doctor
 
 EXPERIMENT = """
 callback = [{{name = "health"}}, {{name = "stats"}}]
@@ -105,6 +108,36 @@ def test_what_was_judged_before_it_was_saved_ends_the_run_too(gancore: Gancore, 
     assert code == 1
     step = int(err.splitlines()[-1].split(":")[0].removeprefix("step "))
     assert checkpoint.folders(tmp_path / "run")[-1].name == f"step-{step:08d}"
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_finding_that_nobody_has_looked_at_yet_is_not_lost_with_the_end(stops: bool, tmp_path: Path) -> None:
+    """Of a run that somebody stops, or saves, between two looks."""
+
+    class Ill:
+        patience = 1
+
+        def judge(self, vitals: Vitals, history: History, facts: Facts) -> Iterator[Finding]:
+            if vitals.step == 30:
+                yield Finding("ill", "fatal", "game", {}, "always", "It is.", "Train on.", ())
+
+    class Watching:
+        every = 5
+
+        def stepped(self, run: Run) -> None:
+            if run.step == 35:
+                run.stop() if stops else run.save_soon()  # type: ignore[attr-defined]
+
+    (tmp_path / "x.toml").write_text(EXPERIMENT.format(action="stop"))
+    settings = ["callback=[]", "checkpoint.every=1000", "health.every=10"]
+    run = package.load(tmp_path / "x.toml", settings).assemble(out=tmp_path / "run")
+    assert run.checkup is not None
+    run.checkup = attrs.evolve(run.checkup, doctor=Doctor({"ill": Ill()}, run.checkup.doctor.facts, warm_up=0))
+    run.observers.callbacks = {**run.callbacks, "watching": Watching()}
+    with pytest.raises(UnhealthyError, match="ill"):
+        run.train()
+    assert run.step == 35
+    run.train()  # whoever goes on after it knows
 
 
 def test_healing_goes_back_applies_one_remedy_and_writes_it_down(gancore: Gancore, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What became NaN first: found, kept in a capsule, and seen again on replay."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 import gancore
+from gancore import checkpoint
 from gancore.assemble.replay import open_capsule
 from gancore.cli import main
 from gancore.errors import NonFiniteError, RunFolderError
@@ -94,6 +97,24 @@ def test_nan_in_the_data(
     message = check(run, "batch of reals", capsys, monkeypatch)
     assert "(1 NaN of 64)" in message
     assert "Look at the data" in message
+
+
+def test_what_was_measured_before_it_is_not_lost(assembled: Assembled) -> None:
+    """Though it would have been looked at later."""
+    run = assembled(EXPERIMENT.replace("every = 20", "every = 10"), "health.every=10")
+
+    def poisoned(now: Any) -> None:
+        if now.step == 35:
+            with torch.no_grad():
+                now.game.generator.parameters[0].fill_(torch.nan)
+
+    run.observers.callbacks = {**run.callbacks, "poison": SimpleNamespace(every=5, stepped=poisoned)}
+    with pytest.raises(NonFiniteError):
+        run.train()
+    lines = [json.loads(line)["step"] for line in (run.folder / "health.jsonl").read_text().splitlines()]
+    assert lines[:3] == [10, 20, 30]
+    (capsule,) = (run.folder / "capsules").iterdir()
+    assert [vitals["step"] for vitals in checkpoint.load(capsule)["vitals"]] == [20, 30, 40]
 
 
 def test_nan_in_a_weight(

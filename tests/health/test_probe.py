@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import gancore
+from gancore import checkpoint
 from gancore.contracts import ROLES, Vitals
 from gancore.health.doctor import Doctor
 from gancore.health.layers import Layers, weight_layers
@@ -317,12 +318,12 @@ def test_penalties_are_weighed_where_all_are_due(rhythms: tuple[int, ...], toget
 
 
 @given(every=st.integers(1, 120), phases=st.integers(1, 5), rhythm=st.integers(0, 200))
-def test_penalties_are_weighed_once_in_every_interval(every: int, phases: int, rhythm: int) -> None:
+def test_penalties_are_weighed_once_in_every_round(every: int, phases: int, rhythm: int) -> None:
     """At its end: where it can be, with everything else that is measured."""
     checkup = Checkup(Probe(), Doctor({}, Any, 0), every)  # type: ignore[arg-type]
     player: Any = SimpleNamespace(role="discriminator", slowest_penalty=rhythm)
-    rarely, interval = checkup._rhythms[1:]
-    assert interval % rarely == 0 == rarely % every
+    interval = checkup.round
+    assert interval % every == 0
     for begin in (0, interval):
         weighed = []
         for step in range(begin, begin + interval):
@@ -455,23 +456,22 @@ def test_probes_of_neighbouring_steps_are_fetched_together(
     run = gancore.load(file, settings).assemble(out=tmp_path / "run")
     assert run.checkup is not None
     run.checkup = attrs.evolve(run.checkup, lag=lag)
-    looks: list[tuple[int, list[int]]] = []
-    fetched = Probe.fetched
+    looks: dict[int, list[int]] = {}
+    following = Probe.next
 
-    def noted(self: Probe, *until: float) -> list[Vitals]:
-        found = fetched(self, *until)
-        looks.append((run.step, [vitals.step for vitals in found]))
+    def noted(self: Probe, until: float = math.inf) -> Vitals | None:
+        found = following(self, until)
+        if found is not None:
+            looks.setdefault(run.step, []).append(found.step)
         return found
 
-    monkeypatch.setattr(Probe, "fetched", noted)
+    monkeypatch.setattr(Probe, "next", noted)
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "run" / "health.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 46))
     first, second = list(range(1, 21)), list(range(21, 41))
-    expected = [(20, first), (40, second), (45, list(range(41, 46)))] if not lag else [
-        (25, first), (45, [*second, *range(41, 46)])
-    ]  # fmt: skip
-    assert [look for look in looks if look[1]] == expected
+    last = list(range(41, 46))
+    assert looks == ({25: first, 45: [*second, *last]} if lag else {20: first, 40: second, 45: last})
     assert all(line["numbers"]["A"] > 0 and line["layers"]["generator"] for line in lines)
     assert len({line["numbers"]["A"] for line in lines}) == 45, "every step's own"
 
@@ -508,6 +508,44 @@ def test_what_is_saved_was_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     run.train()
     assert not any(pending)
     assert sorted(set(lines)) == [10, 20, 30, 35]
+
+
+@pytest.mark.parametrize("strict", ["true", "false"])
+def test_what_was_probed_before_a_training_is_judged_in_it(strict: str, tmp_path: Path) -> None:
+    """A script takes steps, saves and trains on: callbacks hear of nothing before the training begins."""
+    file = tmp_path / "x.toml"
+    file.write_text(EXPERIMENT.format(loss="nonsaturating"))
+    settings = ["health.every=10", "health.warm_up=0", "train.steps=150", f"train.strict={strict}"]
+    run = gancore.load(file, settings).assemble(out=tmp_path / "run")
+    run.advance(60)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    run.save()
+    assert not (tmp_path / "run" / "health.jsonl").exists()
+    run.train()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "health.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(10, 151, 10))
+
+
+def test_one_who_saves_what_he_is_told_of_has_the_rest_in_it(tmp_path: Path) -> None:
+    class Saves:
+        def probed(self, run: Any, vitals: Vitals, findings: Any) -> None:
+            told.append(vitals.step)
+            if vitals.step == 3:
+                saved.append(checkpoint.load(run.save()))
+
+    file = tmp_path / "x.toml"
+    file.write_text(EXPERIMENT.format(loss="nonsaturating"))
+    settings = ["callback=[]", "health.every=1", "train.steps=45"]
+    run = gancore.load(file, settings).assemble(out=tmp_path / "run")
+    told: list[int] = []
+    saved: list[Any] = []
+    run.observers.callbacks = {"saves": Saves(), **run.callbacks}
+    run.train()
+    assert told == list(range(1, 46))
+    resumed = gancore.load(file, settings).assemble()
+    resumed.load_state_dict(saved[0])
+    assert resumed.checkup is not None
+    assert [vitals.step for vitals in resumed.checkup.probe.fetched()] == list(range(4, resumed.step + 1))
 
 
 def test_what_a_checkpoint_has_brought_along_is_taken_to_where_the_run_is() -> None:

@@ -61,6 +61,13 @@ WGAN_GP = MLP_ADAM.replace("nonsaturating", "wgan-gp").replace("[train]", "[trai
 Assemble = Callable[..., Run]
 
 
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured rarely, so that it is felt little, is measured in runs of a few steps."""
+    monkeypatch.setattr("gancore.training.checkup.RARELY", 3)
+    monkeypatch.setattr("gancore.training.checkup.WEIGHED", 3)
+
+
 @pytest.fixture
 def experiments() -> dict[str, str]:
     """Three that differ in all that has state: losses, rhythms, schedules, augmentation, EMA."""

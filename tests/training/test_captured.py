@@ -115,6 +115,7 @@ def test_replayed_phases_measure_what_plain_ones_do(tmp_path, case):
     replayed.advance(40)
     assert recorder.recorded >= 4  # with what is measured rarely, and without
     found, expected = (run.checkup.probe.fetched() for run in (replayed, plain))
+    assert ("penalty/discriminator" in found[-1].numbers) == (plain.game.discriminator.slowest_penalty > 0)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.numbers == pytest.approx(theirs.numbers, rel=2e-2, abs=2e-3), ours.step
         assert ours.layers.keys() == theirs.layers.keys()

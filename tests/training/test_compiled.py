@@ -99,7 +99,9 @@ def test_a_traced_phase_does_what_the_eager_one_does(tmp_path, case):
     traced.advance(3)
     assert not traced.game.differentiate.failed
     assert_alike(eager, traced, 1e-5)
-    for ours, theirs in zip(eager.checkup.probe.fetched(), traced.checkup.probe.fetched(), strict=True):
+    found, expected = (run.checkup.probe.fetched() for run in (eager, traced))
+    assert ("penalty/discriminator" in found[-1].numbers) == (eager.game.discriminator.slowest_penalty > 0)
+    for ours, theirs in zip(found, expected, strict=True):
         assert ours.step == theirs.step
         assert ours.numbers == pytest.approx(theirs.numbers, rel=1e-3, abs=1e-5)
         assert list(ours.layers) == list(theirs.layers)

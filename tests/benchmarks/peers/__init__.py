@@ -5,6 +5,7 @@ writes to files or to the screen is off, as it is for gancore in this benchmark;
 step stays, for it is part of training with it.
 """
 
+import os
 from functools import cache
 from importlib import import_module
 
@@ -24,11 +25,14 @@ class NotExpressible(Exception):  # noqa: N818 it is no error of anyone
 @cache
 def installed() -> dict[str, type]:
     """The candidates by distribution, without those that are not installed or do not fit the installed torch."""
-    found = {}
+    found, environment = {}, dict(os.environ)
     for distribution, (module, name) in CANDIDATES.items():
         try:
             found[distribution] = getattr(import_module(f"{__name__}.{module}"), name)
         except Exception as problem:  # an old library may fail in any way
             reason = " ".join(str(problem).split())
             print(f"{distribution} is left out: {type(problem).__name__}: {reason}")
+    # Lightning has torch ask NVML whether there is a GPU, in every step of everybody's optimizer: 50 microseconds.
+    os.environ.clear()
+    os.environ.update(environment)
     return found

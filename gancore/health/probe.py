@@ -73,9 +73,7 @@ class Probe:
         if not self._closed:
             return None
         first = self._closed[0]
-        if first.sent is None:
-            if until < math.inf:
-                return None
+        if until == math.inf:
             self.send(first.step)
         if first.sent is None or first.sent[0] > until:
             return None

@@ -42,7 +42,9 @@ class CompiledSpreads:
             with torch.no_grad(), undisturbed():
                 # Of no weights: whether the graph is used is not to depend on them, as a resumed run decides the same.
                 rng = torch.Generator(after[0].device).manual_seed(0)
-                laid_out = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype) for t in (*after, *before)]
+                laid_out = [
+                    torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=t.device) for t in (*after, *before)
+                ]
                 examples = [tensor.normal_(generator=rng) for tensor in laid_out]
                 graph = make_fx(lambda *flat: (spreads(flat[: len(after)], flat[len(after) :]),))(*examples)
                 made = self.machine(graph, examples)

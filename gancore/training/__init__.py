@@ -7,7 +7,8 @@ player     a network, its optimizer, schedule and regularizers
 objective  what a phase minimises: pure tensor code, for eager runs and for graphs
 phases     one update of D, one update of G: the paper's Algorithm 1
 tracing    a phase as one graph        draws      its random numbers, lifted out
-simplify   it without its zeros        compiled   by inductor; so is an optimizer's step
+simplify   it without its zeros        joinable   in operators that a compiler can join
+compiled   by inductor; compiled_step, compiled_spreads: an optimizer's step, and how far it went
 captured   whole phases as CUDA graphs: cuda_graphs records them, wayback undoes that
 threads    how many, on the CPU        profiling  where the time of a step goes
 ema        the averaged generator      precision  fp32, tf32, bf16

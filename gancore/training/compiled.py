@@ -19,6 +19,7 @@ from torch.fx import GraphModule
 from gancore.contracts import Role
 from gancore.errors import first_line
 from gancore.health.taps import PhaseProbe
+from gancore.training.joinable import joinable
 from gancore.training.numbers import Numbers
 from gancore.training.objective import Drawn
 from gancore.training.phases import EAGER, Game
@@ -116,7 +117,7 @@ class Compiled:
             examples = inputs(self._state, drawn, probe, [draw.example() for draw in traced.draws])
             with torch.no_grad():
                 with undisturbed():
-                    simpler = simplify(copy.deepcopy(traced.graph))
+                    simpler = joinable(simplify(copy.deepcopy(traced.graph)))
                     call = self.machine(simpler, [example.detach() for example in examples])
                 # On copies, as a phase may change its inputs.
                 copies = [[example.detach().clone() for example in examples] for _ in range(2)]

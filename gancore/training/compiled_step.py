@@ -3,6 +3,7 @@
 On a GPU, a fused optimizer is one launch already; a CPU walks through tensors by itself.
 """
 
+import copy
 import logging
 import operator
 import time
@@ -16,7 +17,6 @@ from attrs import define, field, frozen
 from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.passes.split_module import split_module
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
@@ -141,7 +141,7 @@ class CompiledStep:
                 raise UntraceableError(f"{changed[0]} changes in Python")
             _refuse(graph)
             with torch.no_grad(), undisturbed():
-                call = _in_two(graph, examples, self._machine)
+                call = self._machine(_scalars_first(copy.deepcopy(graph)), examples)
                 ours, theirs = ([example.clone() for example in examples] for _ in range(2))
                 call(*ours), graph(*theirs)
             difference = _difference(ours, theirs, examples)
@@ -235,26 +235,22 @@ class _Traceable:
             optimizer.param_groups, optimizer.state = groups, state
 
 
-def _in_two(graph: GraphModule, examples: Sequence[Tensor], machine: Machine) -> Callable[..., Any]:
-    """Scalars first: a compiler would compute them again for every element of the tensors that they are used for."""
+def _scalars_first(graph: GraphModule) -> GraphModule:
+    """The same function, in place. A compiler would compute scalars again for every element of the tensors that they
+    are used for, unless those look at them as places in memory."""
     scalars: set[Node] = set()
     for node in graph.graph.nodes:
         if node.op != "output" and node.meta["val"].dim() == 0 and scalars.issuperset(node.all_input_nodes):
             scalars.add(node)
-    halves = split_module(graph, None, lambda node: int(node not in scalars))  # type: ignore[arg-type]
-    given: dict[str, list[Tensor]] = {}
-    hooks = [
-        half.register_forward_pre_hook(lambda _, values, name=name: given.update({name: list(values)}))
-        for name, half in halves.named_children()
-    ]
-    halves(*(example.clone() for example in examples))
-    for hook in hooks:
-        hook.remove()
-    for name, values in given.items():
-        compiled = machine(getattr(halves, name), values)
-        delattr(halves, name)
-        halves.__dict__[name] = compiled
-    return halves.forward
+    for node in scalars:
+        if users := [user for user in node.users if user not in scalars and user.op != "output"]:
+            with graph.graph.inserting_after(node):
+                place = graph.graph.call_function(torch.ops.aten.as_strided.default, (node, [], []))
+            place.meta["val"] = node.meta["val"]
+            for user in users:
+                user.replace_input_with(node, place)
+    graph.recompile()
+    return graph
 
 
 def _refuse(graph: GraphModule) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gancore.contracts import ROLES, Role
 from gancore.health.detective import Detective, Seen, Sighting, look
+from gancore.training.state import taken
 
 if TYPE_CHECKING:
     from gancore.training.run import Run
@@ -106,8 +107,8 @@ class _Played:
 
 
 def remember(run: "Run") -> dict[str, Any]:
-    """A copy of the run's state, where its tensors are."""
-    copied = _copy(run.state_dict())
+    """A copy of what the next steps depend on, where its tensors are."""
+    copied = _copy(taken(run, lookers_on=False))
     assert isinstance(copied, dict)
     return copied
 

@@ -1,16 +1,14 @@
-"""A traced phase without what it computes though the result is known, and in operators that a compiler can join.
+"""A traced phase without what it computes though the result is known.
 
 A penalty on a gradient is differentiated twice. Where activations are piecewise linear (ReLU, leaky ReLU) their second
 derivative is 0, and autograd carries matrices of zeros through the whole backward pass of the penalty's points: a tenth
 of the arithmetic of a WGAN-GP critic, and more of its time. In a graph that can be seen, and left out.
 
 Zero times anything counts as zero here, also times NaN, which is in the forward pass too and is found there.
-
-Outer products are products of elements, and norms sums: inductor would call a library for each of them.
 """
 
 import operator
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,12 +71,6 @@ def simplify(graph: GraphModule) -> GraphModule:
         elif (other := _without_zero(node, zeros)) is not None and not _memory_of(other) & (written | outside):
             node.replace_all_uses_with(other)
             outside |= _memory_of(other)
-        elif node.target is _aten.mm.default and node.args[0].meta["val"].shape[1] == 1:
-            node.target = _aten.mul.Tensor  # (M, 1) (1, N)
-        elif node.target is _aten.linalg_vector_norm.default:
-            _as_sum(graph, node, *node.args, **node.kwargs)
-        elif node.target is _aten._foreach_norm.Scalar:
-            _norm_each(graph, node)
     for node in list(graph.graph.nodes):
         if node in zeros and any(user not in zeros for user in node.users):
             _put_zeros(graph, node)
@@ -112,39 +104,6 @@ def _without_zero(node: Node, zeros: set[Node]) -> Node | None:
 
 def _alike(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.stride() == b.stride()
-
-
-def _as_sum(
-    graph: GraphModule,
-    node: Node,
-    x: Any,
-    order: Any = 2,
-    places: Any = None,
-    keepdim: Any = False,
-    *,
-    dtype: Any = None,
-) -> None:
-    """In the place of a norm of x, over some dimensions or all of them: sums of squares, or of absolute values."""
-    if order not in (1, 2) or not x.meta["val"].is_floating_point() or x.meta["val"].dtype == torch.float16:
-        return
-    with graph.graph.inserting_before(node):
-        if dtype is not None and dtype != x.meta["val"].dtype:
-            x = graph.graph.call_function(_aten._to_copy.default, (x,), {"dtype": dtype})
-        operation, operands = (_aten.mul.Tensor, (x, x)) if order == 2 else (_aten.abs.default, (x,))
-        summands = graph.graph.call_function(operation, operands)
-        norm = graph.graph.call_function(_aten.sum.dim_IntList, (summands, list(places or ()), keepdim))
-        if order == 2:
-            norm = graph.graph.call_function(_aten.sqrt.default, (norm,))
-    norm.meta["val"] = node.meta["val"]
-    node.replace_all_uses_with(norm)
-
-
-def _norm_each(graph: GraphModule, node: Node) -> None:
-    tensors, *order = node.args
-    for user in list(node.users):
-        if user.target is operator.getitem:
-            x: Any = cast(Any, tensors)[user.args[1]]
-            _as_sum(graph, user, x, *order[:1], dtype=node.kwargs.get("dtype", (*order, None, None)[1]))
 
 
 def _put_zeros(graph: GraphModule, node: Node) -> None:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from gancore.training.run import Run
 
 
-def taken(run: "Run") -> dict[str, Any]:
+def taken(run: "Run", *, lookers_on: bool = True) -> dict[str, Any]:
+    """
+    Args:
+        lookers_on: also of those without whom the same steps are taken: metrics, callbacks, the probe and the doctor.
+    """
     return {
         "step": run.step,
         "data": {"shape": list(run.data.shape), "classes": run.data.classes, "range": run.data.range},
@@ -24,7 +28,7 @@ def taken(run: "Run") -> dict[str, Any]:
         "feed": run.game.feed.state_dict(),
         "globals": run.globals.state_dict(),
         "streams": {name: rng.get_state() for name, rng in _streams(run).items()},
-        "components": {name: component.state_dict() for name, component in _stateful(run)},
+        "components": {name: component.state_dict() for name, component in _stateful(run, lookers_on)},
         "generator": run.game.generator.state_dict(),
         "discriminator": run.game.discriminator.state_dict(),
     }
@@ -75,13 +79,14 @@ def _streams(run: "Run") -> dict[str, torch.Generator]:
     return {"latents": run.game.latents.rng, **streams}
 
 
-def _stateful(run: "Run") -> list[tuple[str, Stateful]]:
+def _stateful(run: "Run", lookers_on: bool = True) -> list[tuple[str, Stateful]]:
     players = (run.game.generator, run.game.discriminator)
     components: dict[str, Any] = {"loss": run.game.loss}
     components |= {f"regularizer/{p.role}/{r.key}": r.component for p in players for r in p.regularizers}
-    components |= {f"metric/{key}": metric for key, metric in run.metrics.items()}
-    components |= {f"callback/{key}": callback for key, callback in run.callbacks.items()}
-    if run.checkup:
+    if lookers_on:
+        components |= {f"metric/{key}": metric for key, metric in run.metrics.items()}
+        components |= {f"callback/{key}": callback for key, callback in run.callbacks.items()}
+    if lookers_on and run.checkup:
         components |= {"health/probe": run.checkup.probe, "health/doctor": run.checkup.doctor}
     return [(name, component) for name, component in components.items() if isinstance(component, Stateful)]
 

@@ -37,6 +37,7 @@ GANCORE: dict[str, tuple[str, ...]] = {
     "gancore": (),  # as it comes: it chooses for itself what to compile and capture, and these runs are long
     "gancore, no probe": ("health.probe=false",),
     "gancore, eager": EAGER,
+    "gancore, eager no probe": ("health.probe=false", *EAGER),
     "gancore, compiled": COMPILED,
     "gancore, captured": CAPTURED,
     "gancore, captured compiled": BOTH,

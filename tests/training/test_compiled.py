@@ -98,7 +98,7 @@ def test_a_traced_phase_does_what_the_eager_one_does(tmp_path, case):
     eager.advance(3)
     traced.advance(3)
     assert not traced.game.differentiate.failed
-    assert_alike(eager, traced, 1e-5)
+    assert_alike(eager, traced, 3e-5)  # Adam makes much of how the last digits of a small gradient were rounded
     found, expected = (run.checkup.probe.fetched() for run in (eager, traced))
     assert ("penalty/discriminator" in found[-1].numbers) == (eager.game.discriminator.slowest_penalty > 0)
     for ours, theirs in zip(found, expected, strict=True):

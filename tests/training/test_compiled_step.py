@@ -97,6 +97,20 @@ def test_late_in_a_run_it_counts_as_exactly() -> None:
     assert_same(plain, traced, 1e-7)
 
 
+def test_scalars_are_computed_once_not_for_every_element() -> None:
+    graphs = []
+
+    def machine(graph: Any, examples: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    train(in_a_graph(Adam(lr=1e-2), machine), 3)
+    (graph,) = graphs
+    of_tensors = [node for node in graph.graph.nodes if node.op == "call_function" and node.meta["val"].dim() > 0]
+    for used in (used for node in of_tensors for used in node.all_input_nodes if used.meta["val"].dim() == 0):
+        assert used.op == "placeholder" or used.target is torch.ops.aten.as_strided.default
+
+
 def test_a_step_without_a_gradient_is_its_own() -> None:
     """From then on the parameters' numbers of steps differ, which the graph takes to be the same."""
     plain, traced = player_of(Adam(lr=1e-2)), in_a_graph(Adam(lr=1e-2))

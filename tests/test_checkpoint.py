@@ -280,6 +280,19 @@ def test_a_checkpoint_of_format_2_has_what_was_probed_and_trains_on(tmp_path: Pa
     }
 
 
+def test_a_checkpoint_of_format_3_has_the_numbers_of_its_interval_and_trains_on(tmp_path: Path) -> None:
+    """Written by the gancore of 2026-11-26, which was made to sum up numbers four by four."""
+    source = Path(__file__).parent / "checkpoints" / "format-3"
+    state = checkpoint.load(source / "checkpoints" / "step-00000013")
+    expected = json.loads((source / "numbers.json").read_text())
+    run = gancore.load(source / "experiment.toml").assemble(out=tmp_path / "on")
+    assert run.load_state_dict(state) == []
+    assert run.numbers.fetch() == pytest.approx(expected, rel=1e-12)
+    assert run.load_state_dict(state) == []
+    assert run.train() == "finished"
+    assert run.step == 20
+
+
 @pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "tensors.safetensors/../../x", "extra"])
 def test_a_manifest_cannot_name_other_files(name: str, tmp_path: Path) -> None:
     folder = checkpoint.save(tmp_path, 1, state_of(1.0))

@@ -13,7 +13,7 @@ from attrs import field, frozen
 import gancore
 from gancore.errors import RunFolderError
 
-FORMAT = 3  # see gancore.checkpoint.migrations
+FORMAT = 4  # see gancore.checkpoint.migrations
 NAME = "manifest.json"
 LARGEST = 1 << 20  # bytes of a manifest; the real ones have less than a thousand
 

@@ -46,5 +46,10 @@ def _from_2(state: State) -> None:
         closed["readings"] = [{"labels": [labels[place] for place in kept], "values": values[kept]}]
 
 
-MIGRATIONS: dict[int, Callable[[State], None]] = {1: _from_1, 2: _from_2}
+def _from_3(state: State) -> None:
+    """Format 4 keeps numbers for the log in rows."""
+    state["numbers"] = [{"names": [name], **kept} for name, kept in state["numbers"].items()]
+
+
+MIGRATIONS: dict[int, Callable[[State], None]] = {1: _from_1, 2: _from_2, 3: _from_3}
 """By the format that they start from."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 from attrs import define, field, frozen
 from torch import Tensor
 
@@ -111,9 +110,9 @@ class Captured:
             # Under other names: that somebody keeps them is seen by what he had before.
             PLAINLY(game, role, _each(held, Tensor.detach), index, numbers, measure, taps)
             reading = taps.reading.packed()
-            names["numbers"] = tuple(name for name, _ in numbers.values())
+            names["numbers"], row = numbers.as_row()
             names["labels"] = tuple(labels for labels, _ in reading.parts)
-            return [_joined([value for _, value in numbers.values()]), *(value for _, value in reading.parts)]
+            return [*row, *(value for _, value in reading.parts)]
 
         try:
             hosts = HostSide(_objects(game))
@@ -184,17 +183,11 @@ def _each(drawn: Drawn, made: Callable[[Tensor], Tensor]) -> Drawn:
     return Drawn(*(None if value is None else made(value) for value in _parts(drawn)))  # type: ignore[arg-type]
 
 
-def _joined(values: Sequence[Tensor]) -> Tensor:
-    """Numbers in one vector, which holds all of them exactly."""
-    alike = len({value.dtype for value in values}) == 1
-    return torch.stack(list(values) if alike else [value.double() for value in values])
-
-
 def _report(kept: _Kept, numbers: Numbers, probe: PhaseProbe) -> None:
     """The graph's numbers stand in the same places at every replay, so that copies are handed on."""
-    values, *measured = (value.clone() for value in kept.left)
-    for name, value in zip(kept.numbers, values.unbind(), strict=True):
-        numbers.add(name, value)
+    measured = [value.clone() for value in kept.left]
+    if kept.numbers:
+        numbers.add_row(kept.numbers, measured.pop(0))
     if measured:
         probe.give(Reading(list(zip(kept.labels, measured, strict=True))))
 

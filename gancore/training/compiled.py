@@ -122,7 +122,7 @@ class Compiled:
                 # On copies, as a phase may change its inputs.
                 copies = [[example.detach().clone() for example in examples] for _ in range(2)]
                 ours, theirs = list(call(*copies[0])), list(traced.graph(*copies[1]))
-            kept = sum(traced.trained) + len(traced.numbers)
+            kept = sum(traced.trained) + bool(traced.numbers)
             difference = _difference(traced, ours[:kept] + copies[0], theirs[:kept] + copies[1])
         except Exception as error:
             self._without(f"{what} is not compiled: {reason(error)}")

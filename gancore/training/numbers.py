@@ -1,62 +1,117 @@
 """Numbers for the log, left on the device until somebody looks."""
 
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from attrs import define, field
 from torch import Tensor
 
 from gancore.training.ranks import ALONE, Ranks
 
 
 class Numbers:
-    """Collects 0-d tensors by name; `fetch` waits for the device once, for all of them."""
+    """Collects numbers by name, one by one or in rows as graphs leave them; `fetch` waits for the device once, for all
+    of them."""
 
     COMPACT_AT = 1024  # values kept per name before they are summed up: bounds memory in runs that hardly log
 
     def __init__(self) -> None:
-        self._values: dict[str, list[Tensor]] = {}
-        self._sums: dict[str, tuple[Tensor, int]] = {}
+        self._kept: dict[tuple[str, ...], _Kept] = {}
 
     def add(self, name: str, value: Tensor) -> None:
-        values = self._values.setdefault(name, [])
-        values.append(value.detach() if value.requires_grad else value)
-        if len(values) >= self.COMPACT_AT:
-            self._sums[name] = self._sum(name)
-            values.clear()
+        """One number, 0-d."""
+        self.add_row((name,), value)
 
-    def values(self) -> list[tuple[str, Tensor]]:
-        """What was added, one by one."""
-        return [(name, value) for name, values in self._values.items() for value in values]
+    def add_row(self, names: tuple[str, ...], values: Tensor) -> None:
+        """Several numbers in one tensor, as `as_row` puts them."""
+        kept = self._kept.get(names)
+        if kept is None:
+            kept = self._kept[names] = _Kept()
+        kept.values.append(values.detach() if values.requires_grad else values)
+        if len(kept.values) >= self.COMPACT_AT:
+            kept.sum_up()
+
+    def as_row(self) -> tuple[tuple[str, ...], list[Tensor]]:
+        """The names of what was added one by one, and all of it as one tensor, in a list; nothing if nothing was."""
+        pairs = [(names[0], value) for names, kept in self._kept.items() for value in kept.values]
+        names, values = tuple(name for name, _ in pairs), [value for _, value in pairs]
+        if len(values) < 2:
+            return names, values
+        alike = len({value.dtype for value in values}) == 1  # else all of them fit into the widest
+        return names, [torch.stack(values if alike else [value.double() for value in values])]
 
     def fetch(self, ranks: Ranks = ALONE) -> dict[str, float]:
         """The means since the last fetch, over all processes. Waits for the device."""
-        if not self._values:
+        if not self._kept:
             return {}
-        names = sorted(self._values)
-        sums = [self._sum(name) for name in names]
-        means = ranks.average(torch.stack([total / count for total, count in sums])).tolist()
-        self._values, self._sums = {}, {}
-        return dict(zip(names, means, strict=True))
+        parts = [part.reshape(-1).double() for kept in self._kept.values() for part in kept.parts()]
+        device, left = parts[0].device, iter(torch.cat(parts).tolist())
+        columns: dict[str, list[float]] = defaultdict(list)
+        counts: dict[str, int] = defaultdict(int)
+        for names, kept in self._kept.items():
+            rows = len(kept.values) + (kept.total is not None)
+            for _ in range(rows):
+                for name in names:
+                    columns[name].append(next(left))
+            for name in names:
+                counts[name] += kept.count + len(kept.values)
+        self._kept = {}
+        means = [_sum(columns[name]) / counts[name] for name in sorted(columns)]
+        if ranks.size > 1:
+            means = ranks.average(torch.tensor(means, dtype=torch.float64, device=device)).tolist()
+        return dict(zip(sorted(columns), means, strict=True))
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> list[dict[str, Any]]:
         """What was added since the last fetch, value by value: summed up early, the mean could differ in its last
         bit."""
-        return {
-            name: {"values": torch.stack(values) if values else [], "sum": list(self._sums.get(name, ()))}
-            for name, values in self._values.items()
-        }
+        return [
+            {
+                "names": list(names),
+                "values": torch.stack(kept.values) if kept.values else [],
+                "sum": [] if kept.total is None else [kept.total, kept.count],
+            }
+            for names, kept in self._kept.items()
+        ]
 
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        self._values = {
-            name: list(kept["values"].to(device)) if len(kept["values"]) else [] for name, kept in state.items()
-        }
-        self._sums = {name: (kept["sum"][0].to(device), kept["sum"][1]) for name, kept in state.items() if kept["sum"]}
+    def load_state_dict(self, state: Sequence[dict[str, Any]], device: torch.device) -> None:
+        self._kept = {}
+        for group in state:
+            values = list(group["values"].to(device)) if len(group["values"]) else []
+            total, count = (group["sum"][0].to(device), group["sum"][1]) if group["sum"] else (None, 0)
+            self._kept[tuple(group["names"])] = _Kept(values, total, count)
 
-    def _sum(self, name: str) -> tuple[Tensor, int]:
-        values = self._values[name]
-        total, count = self._sums.get(name, (None, 0))
-        if values:
-            here = torch.stack(values).double().sum()
-            total = here if total is None else total + here
-        assert total is not None
-        return total, count + len(values)
+
+@define(eq=False)
+class _Kept:
+    """Numbers of the same names.
+
+    Attributes:
+        values: 0-d, or rows; total: the sum of those before them, `count` of them.
+    """
+
+    values: list[Tensor] = field(factory=list)
+    total: Tensor | None = None
+    count: int = 0
+
+    def sum_up(self) -> None:
+        here = torch.stack(self.values).double().sum(0)
+        self.total = here if self.total is None else self.total + here
+        self.count += len(self.values)
+        self.values = []
+
+    def parts(self) -> Iterator[Tensor]:
+        if self.total is not None:
+            yield self.total
+        if self.values:
+            yield torch.stack(self.values)
+
+
+def _sum(values: Sequence[float]) -> float:
+    """Exactly, so that it does not matter in what order they came and in which rows."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # infinite ones, of both signs
+        return sum(values)

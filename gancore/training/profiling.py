@@ -202,7 +202,12 @@ class Labels:
             "game": self._game(run.game),
             "checkup": self._checkup(run.checkup),
             "ema": _Proxy(run.ema, update=self._after_phase("EMA", run.ema.update)),
-            "numbers": _Proxy(run.numbers, add=run.numbers.add, fetch=self._after_phase("log", run.numbers.fetch)),
+            "numbers": _Proxy(
+                run.numbers,
+                add=run.numbers.add,
+                add_row=run.numbers.add_row,
+                fetch=self._after_phase("log", run.numbers.fetch),
+            ),
             "metrics": {
                 key: _Proxy(metric, evaluate=self._part(f"metric {key}", metric.evaluate))
                 for key, metric in run.metrics.items()

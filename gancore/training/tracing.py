@@ -33,7 +33,7 @@ class Traced:
     """A phase as a graph.
 
     Attributes:
-        graph: flat tensors, as `inputs` puts them, to flat tensors: gradients, numbers, what the probe collected.
+        graph: flat tensors, as `inputs` puts them, to flat tensors: gradients, a row of numbers, what the probe saw.
         draws: what components draw in it, in order.
         trained: by parameter of the player, whether it has a gradient.
         numbers: names of the numbers for the log.
@@ -52,8 +52,8 @@ class Traced:
         outputs = iter(found)
         for parameter, trained in zip(player.parameters, self.trained, strict=True):
             parameter.grad = next(outputs) if trained else None
-        for name in self.numbers:
-            numbers.add(name, next(outputs))
+        if self.numbers:
+            numbers.add_row(self.numbers, next(outputs))
         if any(probe.kind):
             probe.give(Reading(list(zip(self._labels, outputs, strict=True))), averaged=self._averaged)
 
@@ -79,11 +79,11 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
     parts: dict[str, Any] = {}
 
     def run(*flat: Tensor) -> list[Tensor]:
-        own, numbers, reading = _differentiated(game, role, drawn, index, probe, flat)
+        own, (names, row), reading = _differentiated(game, role, drawn, index, probe, flat)
         parts["trained"] = tuple(gradient is not None for gradient in own)
-        parts["numbers"] = tuple(name for name, _ in numbers)
+        parts["numbers"] = names
         parts["labels"], parts["averaged"] = tuple(labels for labels, _ in reading.parts), game.ranks.size == 1
-        found = [*own, *(value for _, value in numbers), *(value for _, value in reading.parts)]
+        found = [*own, *row, *(value for _, value in reading.parts)]
         return [value.detach() for value in found if value is not None]
 
     examples = [value.detach() for value in inputs(state_of(game, clock), drawn, probe, ())]
@@ -111,7 +111,7 @@ def trace(game: Game, role: Role, drawn: Drawn, clock: Tensor, index: int, probe
 
 def _differentiated(
     game: Game, role: Role, drawn: Drawn, index: int, probe: PhaseProbe, flat: Sequence[Tensor]
-) -> tuple[list[Tensor | None], list[tuple[str, Tensor]], Reading]:
+) -> tuple[list[Tensor | None], tuple[tuple[str, ...], list[Tensor]], Reading]:
     """The phase up to its update, with the inputs `flat` in the places of what they are: gradients, numbers, and what
     the probe measured."""
     left = iter(flat)
@@ -132,7 +132,7 @@ def _differentiated(
         found_at = gradients(found, player.parameters, taps)
     if game.ranks.size == 1:  # otherwise it is the mean over all processes whose norm counts
         taps.averaged(found_at)
-    return found_at, numbers.values(), taps.reading.packed()
+    return found_at, numbers.as_row(), taps.reading.packed()
 
 
 @contextmanager

@@ -38,7 +38,7 @@ Function = Callable[..., Sequence[Tensor]]
 Machine = Callable[[GraphModule, Sequence[Tensor]], Function]
 
 
-def by_inductor(graph: GraphModule, examples: Sequence[Tensor]) -> Function:
+def by_inductor(graph: GraphModule, examples: Sequence[Tensor], **options: bool) -> Function:
     # What it says of GPUs is of no interest: it is asked only for the device that there is.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -46,9 +46,16 @@ def by_inductor(graph: GraphModule, examples: Sequence[Tensor]) -> Function:
         import torch._inductor  # slow, and needed here only
 
         # Kernels chosen by a stopwatch could be others in a resumed run.
-        options = {"deterministic": True} if hasattr(torch._inductor.config, "deterministic") else {}
+        if hasattr(torch._inductor.config, "deterministic"):
+            options["deterministic"] = True
         made: Function = torch._inductor.compile(graph, list(examples), options=options)
     return made
+
+
+def phase_by_inductor(graph: GraphModule, examples: Sequence[Tensor]) -> Function:
+    """With what goes from loop to loop and from library to library written in C++, which in a small network's phase
+    takes less time than Python's; in return, handing over a tensor takes more."""
+    return by_inductor(graph, examples, cpp_wrapper=examples[0].device.type == "cpu")
 
 
 def operator_by_operator(graph: GraphModule, examples: Sequence[Tensor]) -> Function:
@@ -80,7 +87,7 @@ class Compiled:
     """
 
     clock: Tensor
-    machine: Machine = field(default=by_inductor)
+    machine: Machine = field(default=phase_by_inductor)
     failed: list[str] = field(factory=list, init=False)
     _say: Callable[[str], None] = field(default=_log.info, init=False)
     _state: list[Tensor] = field(factory=list, init=False)

@@ -106,10 +106,18 @@ class _Played:
         return self.next()
 
 
-def remember(run: "Run") -> dict[str, Any]:
-    """A copy of what the next steps depend on, where its tensors are."""
-    copied = _copy(taken(run, lookers_on=False))
+@torch.no_grad()
+def remember(run: "Run", over: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A copy of what the next steps depend on, where its tensors are.
+
+    Args:
+        over: an older one that is no longer needed, whose memory is taken.
+    """
+    places: dict[Any, tuple[list[Tensor], list[Tensor]]] = {}
+    copied = _copy(taken(run, lookers_on=False), over, places)
     assert isinstance(copied, dict)
+    for mine, theirs in places.values():
+        torch._foreach_copy_(mine, theirs)  # a GPU takes all of a kind in one launch
     return copied
 
 
@@ -155,16 +163,28 @@ def take_step(run: "Run") -> Sighting | None:
     return None
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: Any, over: Any, places: dict[Any, tuple[list[Tensor], list[Tensor]]]) -> Any:
+    """With tensors of `over`, where they fit, that are still to be filled: by what is in `places`."""
     if type(value) in (float, int, str, bool):  # most of what there is
         return value
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        if not isinstance(over, Tensor) or not _alike(value, over):
+            return value.detach().clone()
+        mine, theirs = places.setdefault((value.device, value.dtype), ([], []))
+        mine.append(over)
+        theirs.append(value)
+        return over
     if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
+        before = over if isinstance(over, dict) else {}
+        return {key: _copy(item, before.get(key), places) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_copy(item) for item in value)
+        items = over if isinstance(over, list | tuple) and len(over) == len(value) else [None] * len(value)
+        return type(value)(_copy(item, place, places) for item, place in zip(value, items, strict=True))
     return value
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.device == b.device and a.stride() == b.stride()
 
 
 def packed(capsule: Capsule) -> dict[str, Any]:

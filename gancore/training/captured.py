@@ -85,8 +85,14 @@ class Captured:
             _report(kept, numbers, probe)
             return
         warming = probe.traceable and key not in self._kept
+        own = Numbers()
         with player.at_rates(), self.recorder.aside() if warming else nullcontext():
-            PLAINLY(game, role, _each(held, Tensor.clone), index, numbers, measure, probe)  # somebody may keep them
+            PLAINLY(game, role, _each(held, Tensor.clone), index, own, measure, probe)  # somebody may keep them
+        # In a row as a graph leaves it: a run that is resumed warms up where one that was not replays, and numbers are
+        # summed up row by row.
+        names, row = own.as_row()
+        if names:
+            numbers.add_row(names, *row)
         if warming:
             self._warm[key] = self._warm.get(key, 0) + 1
 

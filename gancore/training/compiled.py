@@ -53,9 +53,14 @@ def by_inductor(graph: GraphModule, examples: Sequence[Tensor], **options: bool)
 
 
 def phase_by_inductor(graph: GraphModule, examples: Sequence[Tensor]) -> Function:
-    """With what goes from loop to loop and from library to library written in C++, which in a small network's phase
-    takes less time than Python's; in return, handing over a tensor takes more."""
-    return by_inductor(graph, examples, cpp_wrapper=examples[0].device.type == "cpu")
+    """On a CPU, with what goes from loop to loop and from library to library written in C++: in a small network's phase
+    that takes less time than Python does; in return, handing over a tensor takes more."""
+    if examples[0].device.type == "cpu":
+        try:
+            return by_inductor(graph, examples, cpp_wrapper=True)
+        except Exception as error:  # somebody's own operator, perhaps, which Python can call
+            _log.debug("no wrapper in C++: %s", error)
+    return by_inductor(graph, examples)
 
 
 def operator_by_operator(graph: GraphModule, examples: Sequence[Tensor]) -> Function:
@@ -129,8 +134,7 @@ class Compiled:
                 # On copies, as a phase may change its inputs.
                 copies = [[example.detach().clone() for example in examples] for _ in range(2)]
                 ours, theirs = list(call(*copies[0])), list(traced.graph(*copies[1]))
-            kept = sum(traced.trained) + bool(traced.numbers)
-            difference = _difference(traced, ours[:kept] + copies[0], theirs[:kept] + copies[1])
+            difference = _difference(traced, _compared(traced, ours) + copies[0], _compared(traced, theirs) + copies[1])
         except Exception as error:
             self._without(f"{what} is not compiled: {reason(error)}")
             return None
@@ -149,6 +153,12 @@ class Compiled:
 
 def _of(probe: PhaseProbe) -> str:
     return " with its probe" if any(probe.kind) else ""
+
+
+def _compared(traced: Traced, found: Sequence[Tensor]) -> list[Tensor]:
+    """Each gradient, and each number for the log by itself: a large one would hide what is wrong with a small one."""
+    count = sum(traced.trained)
+    return [*found[:count], *(found[count].reshape(-1).unbind() if traced.numbers else ())]
 
 
 def _difference(traced: Traced, ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:

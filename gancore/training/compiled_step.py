@@ -242,7 +242,7 @@ def _scalars_first(graph: GraphModule) -> GraphModule:
     for node in graph.graph.nodes:
         if node.op != "output" and node.meta["val"].dim() == 0 and scalars.issuperset(node.all_input_nodes):
             scalars.add(node)
-    for node in scalars:
+    for node in [node for node in graph.graph.nodes if node in scalars]:
         if users := [user for user in node.users if user not in scalars and user.op != "output"]:
             with graph.graph.inserting_after(node):
                 place = graph.graph.call_function(torch.ops.aten.as_strided.default, (node, [], []))

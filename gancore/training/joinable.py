@@ -3,6 +3,8 @@
 inductor makes one loop of what is done element by element, and calls a library for everything else: for a norm, for the
 product of a matrix and a row, and for a bias, which the library copies into the place of a product before it adds that.
 In a small network each of these calls takes as long as the arithmetic.
+
+In bf16 a product is rounded before its bias is added, as well as after it; in return, what is joined is rounded once.
 """
 
 import operator
@@ -48,7 +50,7 @@ def _shorter(graph: GraphModule, node: Node) -> Node:
     if 1 not in (m, n) or not _is_on_cpu(node):
         return node
     with graph.graph.inserting_before(node):
-        # Along the row that both have, as they lie.
+        # Element by element, and summed up along the dimension that they share.
         factors = (_call(graph, _aten.t.default, a), b) if m == 1 else (a, _call(graph, _aten.t.default, b))
         summands = _call(graph, _aten.mul.Tensor, *factors)
         total = _call(graph, _aten.sum.dim_IntList, summands, [0 if m == 1 else 1], True)

@@ -9,6 +9,7 @@ import re
 import torch
 
 GIB = 1 << 30
+_IN_A_GRAPH = re.compile(r"aoti_torch_empty\w*\(.*API call failed", re.DOTALL)  # compiled: without the cause
 _ON_THE_CPU = re.compile(r"DefaultCPUAllocator: .*?tried to allocate (\d+) bytes")
 _ON_CUDA = re.compile(r"Tried to allocate ([\d.]+ \w+)")
 
@@ -26,7 +27,7 @@ def shortage(error: BaseException, device: torch.device, batch_size: int, precis
         where = f"{device}: {asked} asked for{_of_cuda(device)}"
     elif isinstance(error, RuntimeError) and (match := _ON_THE_CPU.search(str(error))):
         where = f"main memory: {int(match[1]) / GIB:.2f} GiB asked for in one piece"
-    elif isinstance(error, MemoryError):
+    elif isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _IN_A_GRAPH.search(str(error))):
         where = "main memory"
     else:
         return None

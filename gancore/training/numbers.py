@@ -14,15 +14,23 @@ from gancore.training.ranks import ALONE, Ranks
 
 class Numbers:
     """Collects numbers by name, one by one or in rows as graphs leave them; `fetch` waits for the device once, for all
-    of them."""
+    of them (and once more for other processes, where there are some)."""
 
-    COMPACT_AT = 1024  # values kept per name before they are summed up: bounds memory in runs that hardly log
+    COMPACT_AT = 1024  # values kept of the same names before they are summed up: bounds memory in runs that hardly log
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, ...], _Kept] = {}
 
     def add(self, name: str, value: Tensor) -> None:
-        """One number, 0-d."""
+        """One number.
+
+        Raises:
+            ValueError: it is none, or several.
+        """
+        if value.dim():
+            if value.numel() != 1:
+                raise ValueError(f"{name!r} is a number for the log, and has shape {tuple(value.shape)}")
+            value = value.reshape(())
         self.add_row((name,), value)
 
     def add_row(self, names: tuple[str, ...], values: Tensor) -> None:
@@ -35,29 +43,31 @@ class Numbers:
             kept.sum_up()
 
     def as_row(self) -> tuple[tuple[str, ...], list[Tensor]]:
-        """The names of what was added one by one, and all of it as one tensor, in a list; nothing if nothing was."""
-        pairs = [(names[0], value) for names, kept in self._kept.items() for value in kept.values]
-        names, values = tuple(name for name, _ in pairs), [value for _, value in pairs]
+        """The names of what was added, and all of it as one tensor, in a list; nothing if nothing was. One number by
+        itself stays 0-d."""
+        names = tuple(name for of, kept in self._kept.items() for _ in kept.values for name in of)
+        values = [value for kept in self._kept.values() for value in kept.values]
         if len(values) < 2:
             return names, values
         alike = len({value.dtype for value in values}) == 1  # else all of them fit into the widest
-        return names, [torch.stack(values if alike else [value.double() for value in values])]
+        return names, [torch.cat([value.reshape(-1) if alike else value.reshape(-1).double() for value in values])]
 
     def fetch(self, ranks: Ranks = ALONE) -> dict[str, float]:
         """The means since the last fetch, over all processes. Waits for the device."""
         if not self._kept:
             return {}
-        parts = [part.reshape(-1).double() for kept in self._kept.values() for part in kept.parts()]
-        device, left = parts[0].device, iter(torch.cat(parts).tolist())
+        joined = torch.cat([part.reshape(-1).double() for kept in self._kept.values() for part in kept.parts()])
+        device, values = joined.device, joined.tolist()
         columns: dict[str, list[float]] = defaultdict(list)
         counts: dict[str, int] = defaultdict(int)
+        begin = 0
         for names, kept in self._kept.items():
-            rows = len(kept.values) + (kept.total is not None)
-            for _ in range(rows):
-                for name in names:
-                    columns[name].append(next(left))
-            for name in names:
+            end = begin + len(names) * (len(kept.values) + (kept.total is not None))
+            for place, name in enumerate(names):
+                columns[name] += values[begin + place : end : len(names)]
                 counts[name] += kept.count + len(kept.values)
+            begin = end
+        assert begin == len(values), "a row has one number for each of its names"
         self._kept = {}
         means = [_sum(columns[name]) / counts[name] for name in sorted(columns)]
         if ranks.size > 1:
@@ -110,7 +120,7 @@ class _Kept:
 
 
 def _sum(values: Sequence[float]) -> float:
-    """Exactly, so that it does not matter in what order they came and in which rows."""
+    """Exactly, so that it does not matter in what order they came, nor in which rows until some are summed up."""
     try:
         return math.fsum(values)
     except (OverflowError, ValueError):  # infinite ones, of both signs

@@ -223,6 +223,8 @@ class Player:
                 # A fused update walks through memory: what belongs together has to lie in the same order.
                 if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
                     kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                elif isinstance(value, Tensor):  # the state is its owner's, who may load it once more
+                    kept[name] = value.clone()
         if self._rates:
             self.make_capturable()
 

@@ -26,7 +26,7 @@ class Capsule:
     """A step that goes wrong: everything that is needed to take it again.
 
     Attributes:
-        state: of the run before the step.
+        state: of the run before the step, without what metrics, callbacks, the probe and the doctor keep.
         tape: the reals and latents of the step, in the order of their use.
         sighting: what was seen; None if it cannot be repeated.
     """
@@ -39,7 +39,8 @@ class Capsule:
 
 @frozen(eq=False)
 class Good:
-    """A state that was seen to be whole, and the states in which observers left the run after it, by step."""
+    """A state that was seen to be whole (its memory is the next one's), and the states in which observers left the run
+    after it, by step."""
 
     state: dict[str, Any]
     changed: dict[int, dict[str, Any]] = attrs.field(factory=dict)
@@ -114,7 +115,7 @@ def remember(run: "Run", over: dict[str, Any] | None = None) -> dict[str, Any]:
         over: an older one that is no longer needed, whose memory is taken.
     """
     places: dict[Any, tuple[list[Tensor], list[Tensor]]] = {}
-    copied = _copy(taken(run, lookers_on=False), over, places)
+    copied = _copy(taken(run, onlookers=False), over, places)
     assert isinstance(copied, dict)
     for mine, theirs in places.values():
         torch._foreach_copy_(mine, theirs)  # a GPU takes all of a kind in one launch
@@ -168,7 +169,7 @@ def _copy(value: Any, over: Any, places: dict[Any, tuple[list[Tensor], list[Tens
     if type(value) in (float, int, str, bool):  # most of what there is
         return value
     if isinstance(value, Tensor):
-        if not isinstance(over, Tensor) or not _alike(value, over):
+        if not isinstance(over, Tensor) or over is value or not _alike(value, over):
             return value.detach().clone()
         mine, theirs = places.setdefault((value.device, value.dtype), ([], []))
         mine.append(over)

@@ -290,7 +290,8 @@ class Run:
     def _remember(self) -> None:
         """Keep the state that was just seen to be whole, so that what goes wrong after it can be repeated."""
         if self.checkup and self.checkup.recorder:
-            self._good = Good(remember(self, over=self._good.state if self._good else None))
+            good, self._good = self._good, None  # it is not whole while it is written over
+            self._good = Good(remember(self, over=good.state if good else None))
 
     def _versions(self) -> list[int]:
         """How often each weight was written to: tells without waiting for the device whether observers changed one."""

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from gancore.training.run import Run
 
 
-def taken(run: "Run", *, lookers_on: bool = True) -> dict[str, Any]:
-    """
+def taken(run: "Run", *, onlookers: bool = True) -> dict[str, Any]:
+    """The state. Its tensors are the live ones.
+
     Args:
-        lookers_on: also of those without whom the same steps are taken: metrics, callbacks, the probe and the doctor.
+        onlookers: also of those without whom the same steps are taken: metrics, callbacks, the probe and the doctor.
     """
     return {
         "step": run.step,
@@ -28,7 +29,7 @@ def taken(run: "Run", *, lookers_on: bool = True) -> dict[str, Any]:
         "feed": run.game.feed.state_dict(),
         "globals": run.globals.state_dict(),
         "streams": {name: rng.get_state() for name, rng in _streams(run).items()},
-        "components": {name: component.state_dict() for name, component in _stateful(run, lookers_on)},
+        "components": {name: component.state_dict() for name, component in _stateful(run, onlookers)},
         "generator": run.game.generator.state_dict(),
         "discriminator": run.game.discriminator.state_dict(),
     }
@@ -79,14 +80,14 @@ def _streams(run: "Run") -> dict[str, torch.Generator]:
     return {"latents": run.game.latents.rng, **streams}
 
 
-def _stateful(run: "Run", lookers_on: bool = True) -> list[tuple[str, Stateful]]:
+def _stateful(run: "Run", onlookers: bool = True) -> list[tuple[str, Stateful]]:
     players = (run.game.generator, run.game.discriminator)
     components: dict[str, Any] = {"loss": run.game.loss}
     components |= {f"regularizer/{p.role}/{r.key}": r.component for p in players for r in p.regularizers}
-    if lookers_on:
+    if onlookers:
         components |= {f"metric/{key}": metric for key, metric in run.metrics.items()}
         components |= {f"callback/{key}": callback for key, callback in run.callbacks.items()}
-    if lookers_on and run.checkup:
+    if onlookers and run.checkup:
         components |= {"health/probe": run.checkup.probe, "health/doctor": run.checkup.doctor}
     return [(name, component) for name, component in components.items() if isinstance(component, Stateful)]
 

@@ -1,6 +1,7 @@
 """Phases as CUDA graphs, as far as that can be seen without a GPU: a recorder that repeats the work in place of a
 graph. `tests/gpu` has the rest."""
 
+import copy
 import weakref
 from contextlib import contextmanager, nullcontext
 
@@ -10,6 +11,7 @@ from attrs import evolve
 
 from gancore import GancoreError
 from gancore.training.captured import WARM_UP, Captured
+from gancore.training.compiled import Compiled, operator_by_operator
 from gancore.training.cuda_graphs import CudaRecorder
 from gancore.training.player import Regularizer
 from tests.training.test_compiled import CASES, run_of
@@ -104,6 +106,38 @@ def test_a_replayed_run_is_the_launched_one_to_the_bit(tmp_path, case, monkeypat
     replayed.advance(9)
     assert all(torch.equal(a, b) for a, b in zip(weights(launched), weights(replayed), strict=True))
     assert launched.look() == replayed.look()
+
+
+def test_graphs_within_graphs_leave_the_numbers_that_plain_phases_do(tmp_path):
+    """Phases that are compiled, and captured."""
+    plain, both = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false", "log.every=3") for _ in range(2))
+    recorder = Repeating()
+    said = captured(both, recorder)
+    both.game = evolve(both.game, differentiate=Compiled(both.clock, operator_by_operator))
+    for _ in range(5):
+        plain.advance(3)
+        both.advance(3)
+        ours, theirs = both.look(), plain.look()
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+    assert not said
+    assert recorder.recorded >= 3  # D's, D's measured, G's
+
+
+def test_a_run_that_warms_up_again_sums_up_the_same_rows(tmp_path):
+    """Where there are so many numbers that they are summed up on the way, it matters which."""
+    whole, resumed = (run_of(tmp_path, "mlp, wgan-gp", "health.probe=false", "log.every=1000") for _ in range(2))
+    for run in (whole, resumed):
+        captured(run, Repeating())
+        run.numbers.COMPACT_AT = 5
+    whole.advance(4)
+    resumed.load_state_dict(copy.deepcopy(whole.state_dict()))
+    whole.advance(7)
+    resumed.advance(7)
+    ours, theirs = (
+        [(kept["names"], len(kept["values"])) for kept in run.numbers.state_dict()] for run in (whole, resumed)
+    )
+    assert ours == theirs
+    assert whole.look() == resumed.look()
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import gancore
-from gancore.training.compiled import Compiled, operator_by_operator
+from gancore.training.compiled import Compiled, operator_by_operator, phase_by_inductor
 from gancore.training.draws import Giving, Noting, UntraceableError
 from gancore.training.player import Regularizer
 
@@ -209,6 +209,41 @@ def test_wrong_machine_code_is_noticed_and_not_used(tmp_path):
     run.advance(2)
     assert sum("would differ by 0.5" in words for words in run.game.differentiate.failed) == 2
     assert_alike(eager, run, 0)
+
+
+def test_a_small_number_that_is_wrong_is_not_hidden_by_a_large_one(tmp_path):
+    """In the same row."""
+    rows = []
+
+    def miscompiled(graph, examples):
+        def call(*flat):
+            *gradients, row = graph(*flat)
+            rows.append(row.clone())
+            row[row.abs().argmin()] += 1
+            return [*gradients, row]
+
+        return call
+
+    run = run_of(tmp_path, "mlp, wgan-gp", "health.probe=false", "loss.weight=1e4")
+    run.game = evolve(run.game, differentiate=Compiled(run.clock, miscompiled))
+    run.advance(1)
+    assert rows[0].norm() > 1e3
+    assert run.game.differentiate.failed[0].startswith("discriminator's phase is not compiled: what it computes would")
+
+
+def test_what_the_wrapper_in_cpp_cannot_do_is_done_by_the_one_in_python(monkeypatch):
+    asked = []
+
+    def refusing(graph, examples, *, cpp_wrapper=False):
+        asked.append(cpp_wrapper)
+        if cpp_wrapper:
+            raise RuntimeError("an operator of one's own")
+        return graph
+
+    monkeypatch.setattr("gancore.training.compiled.by_inductor", refusing)
+    assert phase_by_inductor("graph", [torch.zeros(1)]) == "graph"
+    assert phase_by_inductor("graph", [torch.zeros(1, device="meta")]) == "graph"
+    assert asked == [True, False, False]
 
 
 def test_random_numbers_in_place_are_lifted_too():

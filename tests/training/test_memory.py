@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from gancore import checkpoint
 from gancore.errors import RunFailed
+from gancore.training.compiled import phase_by_inductor
 from gancore.training.memory import shortage
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -67,6 +70,25 @@ def test_pythons_own_memory_is_main_memory() -> None:
     said = shortage(MemoryError(), CUDA, 2, "bf16")
     assert (said or "").startswith(
         "out of memory on main memory. Change one of these: train.batch_size = 1 (it is 2); "
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+def test_a_compiled_phase_asks_for_memory_in_other_words() -> None:
+    """Which do not tell how much."""
+
+    def wide(x: Tensor) -> list[Tensor]:
+        return [(x[:, None].expand(-1, TOO_MUCH // 64) * 2).relu()]
+
+    x = torch.randn(64)
+    call = phase_by_inductor(make_fx(wide, tracing_mode="fake")(x), [x])
+    with pytest.raises(RuntimeError) as raised:
+        call(x)
+    said = shortage(raised.value, CPU, 64, "fp32") or ""
+    assert said.startswith("out of memory on main memory")
+    assert (
+        shortage(RuntimeError("aoti_torch_cpu_mm_out(a, b) API call failed at x.cpp, line 3"), CPU, 64, "fp32") is None
     )
 
 

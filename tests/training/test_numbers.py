@@ -83,6 +83,26 @@ def test_the_row_of_one_number_is_the_number() -> None:
     assert Numbers().as_row() == ((), [])
 
 
+def test_rows_and_numbers_make_a_row_together() -> None:
+    """As where a captured phase has a compiled one in it."""
+    phase, numbers = Numbers(), Numbers()
+    phase.add_row(("a", "b"), torch.tensor([1.0, 2.0]))
+    phase.add("c", torch.tensor(3.0))
+    phase.add_row(("a", "b"), torch.tensor([5.0, 6.0]))
+    names, (row,) = phase.as_row()
+    numbers.add_row(names, row)
+    assert numbers.fetch() == phase.fetch() == {"a": 3.0, "b": 4.0, "c": 3.0}
+
+
+def test_a_number_of_another_shape_is_one_number_or_an_error() -> None:
+    numbers = Numbers()
+    numbers.add("a", torch.tensor([[2.0]]))
+    numbers.add("a", torch.tensor(4.0))
+    with pytest.raises(ValueError, match=r"'norms' is a number for the log, and has shape \(3,\)"):
+        numbers.add("norms", torch.ones(3))
+    assert numbers.fetch() == {"a": 3.0}
+
+
 def test_a_row_holds_all_types_of_numbers_exactly() -> None:
     phase = Numbers()
     phase.add("count", torch.tensor(2**24 + 1))

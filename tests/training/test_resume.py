@@ -1,5 +1,6 @@
 """Same seed, same bits; resumed equals uninterrupted, bit by bit."""
 
+import copy
 import json
 import shutil
 from collections.abc import Iterator
@@ -64,6 +65,18 @@ def test_half_checkpoint_half_equals_the_whole(
     resumed.load_state_dict(checkpoint.load(folder))
     assert resumed.step == n
     assert differences(whole.state_dict(), trained(resumed, n).state_dict()) == []
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_state_stays_as_it_is_when_a_run_has_loaded_it_and_goes_on(
+    name: str, assemble: Any, experiments: dict[str, str]
+) -> None:
+    run, other = (assemble(experiments[name], "health.every=1") for _ in range(2))
+    state = copy.deepcopy(trained(run, 2).state_dict())
+    before = copy.deepcopy(state)
+    other.load_state_dict(state)
+    other.advance(3)
+    assert differences(state, before) == []
 
 
 def test_a_resumed_training_leaves_the_same_record(assemble: Any, experiments: dict[str, str], tmp_path: Path) -> None:

@@ -160,3 +160,4 @@ def test_compiled_phases_do_what_eager_ones_do(name: str, capture: str) -> None:
     pairs = zip(eager.game.generator.parameters, compiled.game.generator.parameters, strict=True)
     for a, b in pairs:
         torch.testing.assert_close(a, b, rtol=1e-2, atol=5e-3)
+    assert compiled.look() == pytest.approx(eager.look(), rel=0.1, abs=0.05)  # under the same names

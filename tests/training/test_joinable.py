@@ -2,23 +2,11 @@
 
 import pytest
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from gancore.training.joinable import joinable
+from tests.training.graphs import count, rand, traced
 
 aten = torch.ops.aten
-
-
-def traced(function, *examples):
-    return make_fx(function, tracing_mode="fake")(*examples)
-
-
-def count(graph, *targets):
-    return sum(node.target in targets for node in graph.graph.nodes)
-
-
-def rand(*shape):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(len(shape)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

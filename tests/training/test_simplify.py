@@ -3,24 +3,12 @@
 import pytest
 import torch
 from torch import nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from gancore.training.simplify import simplify
+from tests.training.graphs import count, rand, traced
 
 aten = torch.ops.aten
 ACTIVATIONS = {"leaky relu": nn.LeakyReLU(0.2), "relu": nn.ReLU(), "tanh": nn.Tanh(), "elu": nn.ELU()}
-
-
-def traced(function, *examples):
-    return make_fx(function, tracing_mode="fake")(*examples)
-
-
-def count(graph, *targets):
-    return sum(node.target in targets for node in graph.graph.nodes)
-
-
-def rand(*shape):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(len(shape)))
 
 
 def critic(kind, activation):
